@@ -1,0 +1,79 @@
+# `make` sets up .venv from the lock file and builds data/dataset; `make help` lists the rest.
+# Needed: Python >= 3.11 with its venv module, git, make.
+#   make PYTHON=/opt/python3.12/bin/python3    another interpreter
+#   make VENV=/tmp/env                         another place for the environment
+
+VENV = .venv
+PYTHON = python3.13 python3.12 python3.11 python3.14 python3 python
+# The first that works. Each is run, not just looked up: a version manager's shim can stand on PATH without its
+# Python, and a Linux system's Python can lack ensurepip.
+python = $(firstword $(foreach p,$(PYTHON),$(call usable,$(p))))
+usable = $(shell $(1) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(1))
+
+BIN = $(VENV)/bin
+# stages say `python stages/…`: the environment's python has to be the first on PATH
+RUN = PATH="$$(cd "$(BIN)" && pwd):$$PATH"
+PYTEST = $(RUN) python -m pytest
+PARALLEL = -n logical --maxprocesses 8 --dist loadgroup
+
+.PHONY: all env repro check lint quick test bench lock clean help
+.DELETE_ON_ERROR:
+
+all: repro
+
+env: $(VENV)/.installed  ## the environment alone
+
+repro: env  ## the dataset (the default)
+	@$(RUN) dvc repro || { for batch in data/raw/*.dvc; do \
+	  [ ! -e "$$batch" ] || [ -e "$${batch%.dvc}" ] || { echo 'make: batches are missing here; fetch them: $(BIN)/dvc pull' >&2; break; }; \
+	done; exit 1; }
+
+# In `make check test` the whole suite follows: its quick part is not run twice.
+check: lint $(if $(filter test,$(MAKECMDGOALS)),,quick)  ## ruff, mypy and the quick tests
+
+lint: env
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy stages/mondegreen
+
+quick: env
+	@$(PYTEST) $(PARALLEL) -m 'not dvc'
+
+test: env  ## the whole test suite
+	@$(PYTEST) $(PARALLEL)
+
+bench: env  ## measures against floors, in one run
+	@$(RUN) python tests/bench/bench.py
+
+lock: env  ## resolves the newest versions for every Python at once into requirements.lock
+	@$(RUN) uv pip compile --universal --python-version 3.11 --all-extras --upgrade --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --quiet pyproject.toml -o requirements.lock
+
+clean:  ## removes the environment and tools' caches; no data
+	@[ ! -e "$(VENV)" ] || [ -f "$(VENV)/pyvenv.cfg" ] || { echo 'make: $(VENV) is no virtual environment: left alone' >&2; exit 1; }
+	rm -rf "$(VENV)" build dist stages/mondegreen.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+help:
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile
+
+# The lock that was installed is kept beside the environment and compared by content: a fresh checkout's new
+# modification times alone install nothing again. A changed lock makes a new environment, so nothing old stays in it.
+# setuptools goes first: pip then builds the few packages without a wheel, and this project, with the pinned one.
+$(VENV)/.locked: requirements.lock
+	@if cmp -s requirements.lock "$@"; then touch "$@"; else \
+	  set -e; \
+	  [ -n "$(python)" ] || { echo 'make: no Python >= 3.11 with venv and ensurepip among: $(PYTHON). Debian and Ubuntu: apt install python3-venv. Elsewhere installed: make PYTHON=/path/to/python' >&2; exit 1; }; \
+	  [ ! -e "$(VENV)" ] || [ -f "$(VENV)/pyvenv.cfg" ] || { echo 'make: $(VENV) exists and is no virtual environment: left alone' >&2; exit 1; }; \
+	  echo "make: installing pinned dependencies into $(VENV) with $(python); this takes a minute or two"; \
+	  $(python) -m venv --clear "$(VENV)"; \
+	  sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > "$(VENV)/setuptools.lock"; \
+	  for lock in "$(VENV)/setuptools.lock" requirements.lock; do \
+	    "$(BIN)/python" -m pip install -qq --disable-pip-version-check --no-build-isolation --require-hashes -r "$$lock"; \
+	  done; \
+	  cp requirements.lock "$@"; \
+	fi
+
+# editable: the command `mondegreen` runs this checkout
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	@"$(BIN)/python" -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch "$@"

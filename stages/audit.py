@@ -1,0 +1,31 @@
+"""Stage `audit`: the dataset is read back, and every promise about it is checked from its bytes."""
+
+from pathlib import Path
+
+from mondegreen import params, tables
+from mondegreen.auditing import audit
+from mondegreen.errors import AuditError
+from mondegreen.schemas import SPLITS
+from mondegreen.stage import run
+
+
+def main() -> None:
+    """Read the dataset, write what was found; raise `AuditError` when anything is wrong."""
+    limits = params.load(params.Validate)
+    report = audit(
+        Path("data/dataset"),
+        tables.read("data/splits.parquet", SPLITS),
+        require_audio=params.load(params.Export).require_audio,
+        normaliser=params.load(params.Collect).normaliser,
+        min_shared_words=params.load(params.Split).min_shared_words,
+        min_duration=limits.min_duration,
+        max_duration=limits.max_duration,
+    )
+    tables.write_json(report.metrics, "data/metrics/dataset.json")
+    if report.problems:
+        problems = "\n".join(f"  {problem}" for problem in report.problems)
+        raise AuditError(f"data/dataset is not what it should be:\n{problems}\n\nRun 'dvc repro -f export audit'")
+
+
+if __name__ == "__main__":
+    run(main)

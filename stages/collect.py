@@ -1,0 +1,89 @@
+"""Stage `collect`: the events of all batches become one row per case, with what the recogniser got wrong in it."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mondegreen import batches, cases, log, params, tables
+from mondegreen.errors import DataError
+from mondegreen.measuring import measure
+from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, MEASURES, PERFORMANCE
+from mondegreen.stage import run
+
+RAW = Path("data/raw")
+
+
+def measured(found: pd.DataFrame, normaliser: str) -> pd.DataFrame:
+    """Return the cases with their error types and, where they are corrected, the alignment's figures."""
+    corrected = found[found["corrected_transcript"].notna()]
+    figures = measure(
+        corrected["original_transcript"].tolist(),
+        corrected["corrected_transcript"].tolist(),
+        [None if pd.isna(value) else str(value) for value in corrected["language"]],
+        [None if pd.isna(value) else bool(value) for value in corrected["is_speech"]],
+        normaliser,
+    )
+    columns = pd.DataFrame(figures, index=corrected.index).reindex(found.index)
+    types = columns["detected_error_types"].map(lambda value: value if isinstance(value, list) else [])
+    return found.assign(**{name: columns[name] for name in MEASURES}, detected_error_types=types)
+
+
+def corpus(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the error rates of `rows` as one corpus: all errors over all words or characters that were really said.
+
+    Clips in which nobody speaks have no words to divide by; what was heard in them is a rate of its own.
+    """
+    spoken = rows[rows["reference_words"] > 0]
+    silent = rows[rows["reference_words"] == 0]
+    sums = spoken[list(MEASURES)].sum()
+    rates: dict[str, Any] = {"cases": len(rows)}
+    for prefix in ("", "raw_"):
+        errors = sums[[f"{prefix}substitutions", f"{prefix}deletions", f"{prefix}insertions"]].sum()
+        rates[f"{prefix}wer"] = errors / max(1, sums[f"{prefix}reference_words"])
+        rates[f"{prefix}cer"] = sums[f"{prefix}character_errors"] / max(1, sums[f"{prefix}reference_characters"])
+    heard = (silent["original_transcript"].str.strip() != "").sum()
+    return rates | {"silent_cases": len(silent), "silence_hallucination_rate": heard / max(1, len(silent))}
+
+
+def metrics(found: pd.DataFrame, ranked: pd.DataFrame, normaliser: str) -> dict[str, Any]:
+    """Return metrics/collect.json: how many cases, what kinds of errors, and the corpus WER and CER by language."""
+    corrected = found[found["corrected_transcript"].notna() & ~found["withdrawn"]]
+    languages = corrected["language"].fillna("unknown")
+    types = corrected["detected_error_types"].explode().dropna().value_counts()
+    return {
+        "batches": int(found["batch"].nunique()),
+        "cases": len(found),
+        "corrected_cases": len(corrected),
+        "withdrawn_cases": int(found["withdrawn"].sum()),
+        "correction_rate": len(corrected) / len(found),
+        "corrections": len(ranked),
+        "corrections_of_unknown_cases": int((~ranked["known_case"]).sum()),
+        "disputed_cases": int((found["conflicting_corrections"] > 0).sum()),
+        "error_types": {str(name): int(count) for name, count in types.items()},
+        "normaliser": normaliser,
+        "errors": {"all": corpus(corrected)}
+        | {str(language): corpus(rows) for language, rows in corrected.groupby(languages)},
+    }
+
+
+def main() -> None:
+    """Read the batches, write the tables."""
+    settings = params.load(params.Collect)
+    batches.check_unchanged(RAW)
+    events = log.read(batches.event_files(RAW))
+    if events["failure"].empty:
+        raise DataError(
+            "data/raw holds no case: record some (see README.md), run 'mondegreen ingest', then 'dvc repro'"
+        )
+    ranked = cases.rank(events)
+    found = measured(cases.fold(events, ranked, batches.audio_index(RAW)), settings.normaliser)
+    tables.write(found, "data/cases.parquet", CASES)
+    tables.write(ranked, "data/corrections.parquet", CORRECTIONS)
+    tables.write(events["inference"].sort_values("event_id"), "data/inferences.parquet", INFERENCES)
+    tables.write(events["performance"].sort_values("event_id"), "data/performance.parquet", PERFORMANCE)
+    tables.write_json(metrics(found, ranked, settings.normaliser), "data/metrics/collect.json")
+
+
+if __name__ == "__main__":
+    run(main)

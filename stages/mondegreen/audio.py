@@ -1,0 +1,82 @@
+"""Audio: what a clip holds, and a name for its sound that does not depend on how it was packed."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from mondegreen.errors import DataError
+
+Samples = npt.NDArray[np.int16]
+
+_BLOCK_FRAMES = 1 << 16
+MAX_SECONDS = 4 * 3600
+"""A clip that decodes to more than this is no clip: a header may claim, or a codec unpack to, any length."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Decoded sound: `samples` of shape (frames, channels), 16 bit; `sample_rate` in Hz."""
+
+    samples: Samples
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a clip holds; on `error` the other figures are None."""
+
+    sample_rate: int | None = None
+    frames: int | None = None
+    channels: int | None = None
+    pcm_sha256: str | None = None
+    error: str | None = None
+
+
+def decode(data: bytes) -> Decoded:
+    """Decode the bytes of an audio file (wav, flac, ogg, opus, mp3, aiff); raises `DataError` when that fails.
+
+    Samples are scaled to 16 bit by rounding, so that one sound in wav and in flac decodes to the same numbers.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+            limit = MAX_SECONDS * sound.samplerate
+            blocks = []
+            frames = 0
+            while len(block := sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                blocks.append(np.clip(np.rint(block * 32768.0), -32768, 32767).astype("<i2"))
+                frames += len(block)
+                if frames > limit:
+                    raise DataError(f"decodes to more than {MAX_SECONDS} s")
+            rate, channels = sound.samplerate, sound.channels
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        raise DataError(_reason(error)) from error
+    samples = np.concatenate(blocks) if blocks else np.zeros((0, channels), dtype="<i2")
+    return Decoded(samples, rate)
+
+
+def pcm_sha256(sound: Decoded) -> str:
+    """Return the SHA-256 over `<rate>/<channels>/` and the interleaved 16-bit little-endian samples."""
+    digest = hashlib.sha256(f"{sound.sample_rate}/{sound.samples.shape[1]}/".encode())
+    digest.update(np.ascontiguousarray(sound.samples).data)
+    return digest.hexdigest()
+
+
+def probe(data: bytes) -> Probe:
+    """Decode `data` once and return what it holds; never raises for bad audio, but names what is wrong with it."""
+    try:
+        sound = decode(data)
+    except DataError as error:
+        return Probe(error=str(error))
+    frames, channels = sound.samples.shape
+    if frames == 0:
+        return Probe(error="holds no samples")
+    return Probe(sound.sample_rate, frames, channels, pcm_sha256(sound))
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", str(error)).strip().rstrip(".")
+    return f"cannot be decoded: {text or type(error).__name__}"

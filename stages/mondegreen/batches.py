@@ -1,0 +1,91 @@
+"""Batches: sealed events and their audio in `data/raw/<batch>/`, immutable.
+
+    events.jsonl          one event per line, sorted by event_id
+    audio-NNNNN.parquet   audio by content (schema `PACK`), sorted by sha256
+
+Audio may lie in an earlier batch than the event that names it: readers look it up by SHA-256 over all batches.
+"""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mondegreen.errors import DataError
+
+SAMPLE = "sample"
+"""The one batch that Git holds, not DVC; every other is named `<utc of its newest event>-<hash of its events>`."""
+
+PACK = pa.schema(
+    [
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("bytes", pa.binary(), nullable=False),
+        pa.field("ext", pa.string(), nullable=False),
+        pa.field("sample_rate", pa.int32()),
+        pa.field("frames", pa.int64()),
+        pa.field("channels", pa.int16()),
+        pa.field("pcm_sha256", pa.string()),
+        pa.field("error", pa.string()),
+    ]
+)
+"""One row per clip; `bytes` is the file as it was recorded, the rest is read from it once, when the batch is sealed."""
+
+
+def folders(raw: Path) -> list[Path]:
+    """Return the batches in `raw`, by name; raises `DataError` for one whose data is not in the work tree."""
+    found = sorted(path for path in raw.iterdir() if path.is_dir() and not path.name.startswith("."))
+    tracked = {path.with_suffix("") for path in raw.glob("*.dvc")}
+    if absent := sorted(tracked - set(found)):
+        raise DataError(
+            f"{len(absent)} batch(es) are not in the work tree, such as {absent[0]}: run 'dvc pull' (or 'dvc checkout')"
+        )
+    return found
+
+
+def packs(raw: Path) -> list[Path]:
+    """Return the audio packs of all batches in `raw`, in a fixed order."""
+    return [pack for folder in folders(raw) for pack in sorted(folder.glob("audio-*.parquet"))]
+
+
+def event_files(raw: Path) -> list[Path]:
+    """Return the event files of all batches in `raw`, in a fixed order; raises `DataError` where a batch has none."""
+    files = [folder / "events.jsonl" for folder in folders(raw)]
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{file.parent} is no batch: it has no events.jsonl; restore it or take it out of data/raw")
+    return files
+
+
+def event_ids(raw: Path) -> set[str]:
+    """Return the ids of all events in all batches."""
+    marker = b'"event_id":"'
+    ids: set[str] = set()
+    for file in event_files(raw):
+        with file.open("rb") as lines:
+            for line in lines:
+                start = line.index(marker) + len(marker)
+                ids.add(line[start : line.index(b'"', start)].decode())
+    return ids
+
+
+def audio_index(raw: Path) -> pa.Table:
+    """Return all packs' columns but `bytes`, one row per clip, the first where a clip lies in several packs."""
+    columns = [name for name in PACK.names if name != "bytes"]
+    tables = [pq.read_table(pack, columns=columns) for pack in packs(raw)]
+    return pa.concat_tables(tables) if tables else PACK.remove(PACK.get_field_index("bytes")).empty_table()
+
+
+def content_hash(events: bytes) -> str:
+    """Return the part of a batch's name that its events decide."""
+    return hashlib.sha256(events).hexdigest()[:12]
+
+
+def check_unchanged(raw: Path) -> None:
+    """Raise `DataError` for a batch whose events are not those that it was sealed with."""
+    for file in event_files(raw):
+        if file.parent.name != SAMPLE and not file.parent.name.endswith(content_hash(file.read_bytes())):
+            raise DataError(
+                f"{file} is not what it was when sealed: a batch never changes. Record corrections "
+                f"instead, and restore it: git checkout {file.parent}.dvc; dvc checkout --force {file.parent}"
+            )

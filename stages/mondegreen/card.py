@@ -1,0 +1,246 @@
+"""The dataset card: README.md of the dataset, with the YAML block that `datasets.load_dataset` and the Hub read.
+
+Every figure in it is computed from the exported rows; every name in it is escaped, since names come from anywhere.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+from datasets import DatasetInfo, SplitDict, SplitInfo
+from huggingface_hub import DatasetCardData
+
+from mondegreen.dataset import Contents, features
+
+LISTED = 20
+"""How many names a list of the card shows; the rest is counted."""
+
+_LICENCES = {"apache-2.0", "mit", "cc0-1.0", "odc-by", "odbl", "pddl", "unknown", "other"}
+_CREATIVE_COMMONS = re.compile(r"cc-by(-nc)?(-sa|-nd)?-(2\.0|2\.5|3\.0|4\.0)")
+_SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
+
+_LOAD_AUDIO = """\
+Without torch, the bytes are decoded by soundfile:
+
+```python
+import io
+
+import soundfile
+from datasets import Audio, load_dataset
+
+dataset = load_dataset("data/dataset").cast_column("audio", Audio(decode=False))
+row = dataset["train"][0]
+samples, sample_rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
+```
+
+With torch and torchcodec, `datasets` decodes and resamples:
+
+```python
+from datasets import Audio, load_dataset
+
+dataset = load_dataset("data/dataset").cast_column("audio", Audio(sampling_rate=16000))
+samples = dataset["train"][0]["audio"]["array"]
+```
+"""
+
+_LOAD_TEXT = """\
+```python
+from datasets import load_dataset
+
+dataset = load_dataset("data/dataset")
+row = dataset["train"][0]
+heard, said = row["original_transcript"], row["text"]
+```
+"""
+
+_LIMITS = """\
+- It holds failures only. A recogniser trained on nothing else forgets what it could do: mix in speech that it gets
+  right (replay), and measure on an ordinary test set as well.
+- Word error rates on it say how hard these cases are, not how good a recogniser is in general. A rate compares only
+  with one measured on the same cases with the same normaliser.
+- Speakers, recordings, audio and long texts never span two splits. Cases that a release froze into validation or test
+  never move to train: measure there, and do not train on them.
+- Voices and words are personal data. Use them only for what their speakers agreed to; who withdraws is left out of
+  every later version.
+"""
+
+
+def card(
+    rows: pd.DataFrame,
+    contents: Contents,
+    quality: Mapping[str, Any],
+    *,
+    name: str,
+    licence: str,
+    normaliser: str,
+    require_audio: bool,
+) -> str:
+    """Return the card of a dataset of `rows` (columns of splits.parquet), written as `contents` says.
+
+    `quality` is the content of metrics/quality.json; `normaliser` names what the word error rates were measured with.
+    """
+    sections = {
+        "Splits": _splits(rows, contents),
+        "Error types": _error_types(rows, contents),
+        "Languages": _counts(rows["language"].fillna("not stated")),
+        "How it was made": _origin(rows, normaliser),
+        "Quality": _quality(quality),
+        "Columns": _columns(require_audio),
+        "How to load": _LOAD_AUDIO if require_audio else _LOAD_TEXT,
+        "Intended use and limits": _LIMITS,
+        "Licence": escape(licence),
+    }
+    body = "\n\n".join(f"## {title}\n\n{text.strip()}" for title, text in sections.items())
+    kind = "audio and its transcript" if require_audio else "what was heard and what was said"
+    summary = (
+        f"{len(rows)} phrases that a speech-to-text agent misheard, as pairs of {kind}, to fine-tune it on. "
+        "Each was corrected, passed a quality gate, and lies in one split."
+    )
+    front = _front_matter(rows, contents, name=name, licence=licence, require_audio=require_audio)
+    return f"---\n{front}\n---\n\n# {escape(name)}\n\n{summary}\n\n{body}\n"
+
+
+def escape(text: object) -> str:
+    """Return `text` on one line and without a meaning in Markdown or HTML, at most 100 characters of it."""
+    line = _line(text)
+    shown = line if len(line) <= 100 else line[:99] + "…"
+    html = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", html) or "(empty)"
+
+
+def _line(text: object) -> str:
+    """Return `text` on one line, without control characters and lone surrogates."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
+def _front_matter(rows: pd.DataFrame, contents: Contents, *, name: str, licence: str, require_audio: bool) -> str:
+    known: dict[str, Any] = {
+        "language": _language_codes(rows["language"]) or None,
+        "size_categories": [next((size for most, size in _SIZES.items() if len(rows) < most), "n>10M")],
+        "task_categories": ["automatic-speech-recognition" if require_audio else "text-generation"],
+        "pretty_name": _line(name),
+        "tags": ["mondegreen", "speech-to-text", "asr-error-correction", "fine-tuning"],
+    }
+    data = DatasetCardData(**known, **_licence(licence))
+    splits = SplitDict()
+    for split, part in contents.items():
+        splits.add(SplitInfo(name=split, num_bytes=part.num_bytes, num_examples=part.rows))
+    info = DatasetInfo(
+        features=features(require_audio=require_audio),
+        splits=splits,
+        download_size=sum(part.file_bytes for part in contents.values()),
+        dataset_size=sum(part.num_bytes for part in contents.values()),
+    )
+    data["dataset_info"] = info._to_yaml_dict()
+    files = [{"split": split, "path": f"data/{split}-*.parquet"} for split in contents]
+    data["configs"] = [{"config_name": "default", "data_files": files}]
+    return str(data.to_yaml(line_break="\n"))
+
+
+def _language_codes(languages: pd.Series) -> list[str]:
+    """Return the ISO 639 codes of the languages, as the Hub knows them: `en` for en-GB, none for a free text."""
+    found = (re.fullmatch(r"([a-z]{2,3})(?:[-_].*)?", str(name).lower()) for name in languages.dropna().unique())
+    return sorted({match[1] for match in found if match})
+
+
+def _licence(licence: str) -> dict[str, Any]:
+    """Return the licence as the Hub knows it: by its identifier, or as `other` with a name."""
+    identifier = _line(licence).lower()
+    if identifier in _LICENCES or _CREATIVE_COMMONS.fullmatch(identifier):
+        return {"license": identifier}
+    return {"license": "other", "license_name": _line(licence)}
+
+
+def _splits(rows: pd.DataFrame, contents: Contents) -> str:
+    table = []
+    for split, part in contents.items():
+        found = rows[rows["split"] == split]
+        known = found["duration"].dropna()
+        spoken = found[found["reference_words"] > 0]  # an empty reference has no error rate
+        words, errors = (
+            spoken["reference_words"].sum(),
+            spoken[["substitutions", "deletions", "insertions"]].sum().sum(),
+        )
+        table.append(
+            [
+                split,
+                part.rows,
+                f"{known.sum() / 3600:.3f}" if len(known) else "not known",
+                found["speaker_id"].nunique(),
+                found["recording_id"].nunique(),
+                f"{errors / words:.1%}" if words else "not defined",
+                len(part.shards),
+            ]
+        )
+    return _table(
+        ["split", "cases", "hours", "speakers", "recordings", "corpus WER of the recogniser", "shards"], table
+    )
+
+
+def _error_types(rows: pd.DataFrame, contents: Contents) -> str:
+    tally: Counter[tuple[str, str]] = Counter()
+    total: Counter[str] = Counter()
+    for split, own, found in zip(rows["split"], rows["error_types"], rows["detected_error_types"], strict=True):
+        kinds = {*own, *found}
+        total.update(kinds)
+        tally.update((kind, split) for kind in kinds)
+    order = sorted(total, key=lambda kind: (-total[kind], kind))
+    table = [[escape(kind), *(tally[kind, split] for split in contents)] for kind in order[:LISTED]]
+    rest = f"\n\n… and {len(order) - LISTED} more." if len(order) > LISTED else ""
+    return "A case may have several.\n\n" + _table(["error type", *contents], table) + rest
+
+
+def _origin(rows: pd.DataFrame, normaliser: str) -> str:
+    return (
+        "Recognisers whose mistakes these are:\n\n"
+        + _counts(rows["model_version"].fillna("not stated"))
+        + "\n\nHow the mistakes were corrected:\n\n"
+        + _counts(rows["correction_method"].fillna("not stated"))
+        + f"\n\nWord error rates and error types come from the alignment of both texts after the normaliser "
+        f"{escape(normaliser)}; `text` and `original_transcript` are as they were written."
+    )
+
+
+def _quality(quality: Mapping[str, Any]) -> str:
+    figures = [[escape(name), f"{value:.4f}"] for name, value in sorted(quality["quality_metrics"].items())]
+    counts = [[escape(name), count] for name, count in sorted(quality.get("counts", {}).items())]
+    text = "Shares of the candidates that the dataset was chosen from:\n\n" + _table(["measure", "share"], figures)
+    return text + ("\n\n" + _table(["of the log", "cases"], counts) if counts else "")
+
+
+_MEANING = {
+    "audio": "the clip as it was recorded (`bytes`), named by its content (`path`)",
+    "text": "what was really said: the training target; empty for a clip without speech",
+    "original_transcript": "what the recogniser said",
+    "case_id": "the case, unique over all splits",
+    "error_types": "what was wrong, by the agent and by the alignment",
+    "error_score": "how wrong it was, 0 to 1, by the agent; null if unknown",
+    "speaker_id": "who spoke; null if unknown",
+    "recording_id": "the recording that the clip comes from; null if unknown",
+    "language": "language of the speech; null if unknown",
+    "duration": "length in seconds",
+    "model_version": "the recogniser",
+    "correction_method": "who or what corrected it",
+    "wer": "normalised word error rate of `original_transcript` against `text`; null if `text` is empty",
+}
+
+
+def _columns(require_audio: bool) -> str:
+    return _table(
+        ["column", "meaning"], [[f"`{name}`", _MEANING[name]] for name in features(require_audio=require_audio)]
+    )
+
+
+def _counts(names: pd.Series) -> str:
+    """Return the distinct names with their counts, the most frequent first."""
+    counts = names.value_counts()
+    order = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    lines = [f"- {escape(name)}: {count}" for name, count in order[:LISTED]]
+    return "\n".join([*lines, f"- … and {len(order) - LISTED} more"] if len(order) > LISTED else lines)
+
+
+def _table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,0 +1,76 @@
+"""Folding: from the log to one row per case. Pure functions: tables in, tables out."""
+
+import pandas as pd
+import pyarrow as pa
+
+from mondegreen.log import Log
+
+TIERS = {"rule": 0, "model": 1, "manual": 2, "user_feedback": 2}
+"""How much a correction's method counts: a person's beats a model's, a model's beats a rule's, whenever it was made."""
+
+_HUMAN = 2
+_ORDER = ["recorded_at", "event_id"]
+_WINNER = {
+    "corrected_transcript": "corrected_transcript",
+    "method": "correction_method",
+    "author": "correction_author",
+    "recorded_at": "corrected_at",
+    "is_speech": "corrected_is_speech",
+}
+
+
+def rank(log: Log) -> pd.DataFrame:
+    """Return every correction ever made, each case's from the least to the best: by tier, time, event_id.
+
+    `won` marks the last of each case; `known_case` is False where no batch holds the case (yet): it is kept.
+    """
+    found = log["correction"]
+    tier = found["method"].str.split(":").str[0].map(TIERS)
+    ranked = found.assign(tier=tier).sort_values(["case_id", "tier", *_ORDER], ignore_index=True)
+    return ranked.assign(
+        won=~ranked.duplicated("case_id", keep="last"),
+        known_case=_among(ranked["case_id"], log["failure"]["case_id"]),
+    )
+
+
+def fold(log: Log, ranked: pd.DataFrame, audio: pa.Table) -> pd.DataFrame:
+    """Return one row per case, sorted by case_id, without the measures of its errors.
+
+    `ranked` are the corrections in their order, `audio` is the packs' index (`mondegreen.batches.audio_index`).
+    Of two failures with one case_id the later stands. A case that nobody corrected has no corrected_transcript.
+    """
+    failures = log["failure"].sort_values(["case_id", *_ORDER]).drop_duplicates("case_id", keep="last")
+    winners = ranked.loc[ranked["won"], ["case_id", *_WINNER]].rename(columns=_WINNER)
+    cases = failures.merge(_sound(audio), on="audio_sha256", how="left").merge(winners, on="case_id", how="left")
+    clip = cases["frames"].astype("Float64") / cases["sample_rate"].astype("Float64")
+    stated = (cases["end"] - cases["start"]).where(cases["end"] > cases["start"])
+    withdrawn = log["withdrawal"]
+    return cases.assign(
+        duration=clip.astype("float64").fillna(stated),
+        is_speech=cases["corrected_is_speech"].fillna(cases["is_speech"]),
+        correction_count=_per_case(cases, ranked.groupby("case_id").size()),
+        conflicting_corrections=_per_case(cases, _conflicts(ranked)),
+        withdrawn=_among(cases["case_id"], withdrawn["case_id"]) | _among(cases["speaker_id"], withdrawn["speaker_id"]),
+    )
+
+
+def _conflicts(ranked: pd.DataFrame) -> pd.Series:
+    """Return per case_id how many different texts its human correctors stand by, beyond the first (0: they agree)."""
+    human = ranked[ranked["tier"] == _HUMAN].drop_duplicates(["case_id", "author"], keep="last")
+    texts = human["corrected_transcript"].str.split().str.join(" ")
+    return texts.groupby(human["case_id"]).nunique() - 1
+
+
+def _per_case(cases: pd.DataFrame, counts: pd.Series) -> pd.Series:
+    return cases["case_id"].map(counts).fillna(0).astype("int32")
+
+
+def _sound(audio: pa.Table) -> pd.DataFrame:
+    """Return the packs' index, one row per clip."""
+    kinds = {pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
+    frame: pd.DataFrame = audio.drop_columns(["ext"]).to_pandas(types_mapper=kinds.get)
+    return frame.drop_duplicates("sha256").rename(columns={"sha256": "audio_sha256", "error": "audio_error"})
+
+
+def _among(values: pd.Series, wanted: pd.Series) -> pd.Series:
+    return values.notna() & values.isin(wanted.dropna())

@@ -1,0 +1,68 @@
+"""The console script `mondegreen`: one module of `mondegreen.commands` per sub-command, loaded when it is called.
+
+Exit status: 0 on success, 1 when the work could not be done (one line on stderr says what to do), 2 for wrong usage,
+130 when interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from mondegreen import __version__
+from mondegreen.errors import MondegreenError
+from mondegreen.terminal import plain
+
+COMMANDS = {
+    "record": "record one failed transcription",
+    "correct": "record what was really said in a case",
+    "import": "record the cases of a CSV, JSON Lines or Parquet file",
+    "ingest": "seal what was recorded into a batch in data/raw",
+    "status": "show the cases, the dataset, and what to do next",
+}
+"""Every sub-command with its line of help; `import` lives in the module `import_`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the sub-command that `argv` names and return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parser(arguments[:1]).parse_args(arguments)
+        return int(args.run(args))
+    except MondegreenError as error:
+        print(f"mondegreen: {plain(str(error), lines=True)}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("mondegreen"):
+            raise
+        print(f"mondegreen: {error.name} is not installed: pip install 'mondegreen[pipeline]'", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mondegreen: stopped; nothing is lost, run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mondegreen", description="Turns misheard phrases into versioned, quality-gated datasets."
+    )
+    parser.add_argument("--version", action="version", version=f"mondegreen {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, line in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=line, description=line.capitalize() + ".", formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name in chosen:
+            module = import_module(f"mondegreen.commands.{name.replace('-', '_')}{'_' * (name == 'import')}")
+            module.add_arguments(command)
+            command.epilog = f"example:\n  {module.EXAMPLE}"
+            command.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""`mondegreen import`: the cases of a CSV, JSON Lines or Parquet file."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+
+from mondegreen import importer, sources
+from mondegreen.terminal import plain, progress
+
+EXAMPLE = (
+    "mondegreen import failures.csv --map original_transcript=hypothesis "
+    "--map corrected_transcript=reference --audio-root clips/"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", type=Path, metavar="FILE", help=".csv, .tsv, .jsonl (these also .gz) or .parquet")
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="FIELD=COLUMN",
+        help="where a field is to be found; a column with the field's own name needs none, extra.x reaches into "
+        "nested objects, metadata.x=COLUMN keeps a column in the metadata, FIELD= leaves a field out",
+    )
+    parser.add_argument(
+        "--default",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="FIELD=VALUE",
+        help="for rows that do not give the field",
+    )
+    parser.add_argument("--audio-root", type=Path, metavar="DIR", help="what audio paths are relative to, and stay in")
+    parser.add_argument("--spool", type=Path, default=Path("data/inbox"), help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import and say what was done; exit status 1 when rows were rejected."""
+    source = sources.open_source(args.file)
+    with _bar(source) as advance:
+        done = importer.import_rows(
+            source,
+            args.spool,
+            mapped=dict(args.map),
+            defaults=dict(args.default),
+            audio_root=args.audio_root,
+            advance=advance,
+        )
+    for rejection in done.rejections:
+        print(f"{source.path}, {source.place} {rejection.line}: {plain(rejection.reason)}", file=sys.stderr)
+    if done.rejected:
+        print(f"{done.rejected} rows rejected: see {done.rejected_file}", file=sys.stderr)
+    print(json.dumps(_numbers(done), indent=2) if args.json else "\n".join(_lines(done, args.spool)))
+    return 1 if done.rejected else 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    field, equals, value = text.partition("=")
+    if not field or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form FIELD=...")
+    return field.strip(), value
+
+
+def _bar(source: sources.Source) -> AbstractContextManager[Callable[[int], object]]:
+    if find_spec("tqdm") is None:  # an import needs nothing but the standard library
+        return nullcontext(lambda by: None)
+    return progress(source.total, source.unit, "importing", scale=True)
+
+
+def _numbers(done: importer.Imported) -> dict[str, object]:
+    names = ("rows", "cases", "corrections", "without_audio", "unreadable_audio", "rejected")
+    return {name: getattr(done, name) for name in names} | {
+        "rejected_file": None if done.rejected_file is None else str(done.rejected_file)
+    }
+
+
+def _lines(done: importer.Imported, spool: Path) -> list[str]:
+    lines = [
+        f"imported {done.rows} rows: {done.cases} cases ({done.without_audio} without audio) and "
+        f"{done.corrections} corrections into {spool}; {done.rejected} rows rejected"
+    ]
+    if done.unreadable:
+        lines.append(
+            f"warning: the audio of {done.unreadable_audio} cases cannot be read, such as {plain(done.unreadable[0])}"
+        )
+    if done.columns_left:
+        lines.append(f"columns that no field takes: {plain(', '.join(done.columns_left))}")
+    if done.cases:
+        lines.append("next: mondegreen ingest")
+    return lines

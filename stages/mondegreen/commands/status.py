@@ -1,0 +1,50 @@
+"""`mondegreen status`: where things stand, and what to do next."""
+
+import argparse
+import json
+from typing import Any
+
+from mondegreen import repository, status
+from mondegreen.terminal import plain
+
+EXAMPLE = "mondegreen status --json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the state of this repository."""
+    state = status.status(repository.root())
+    print(json.dumps(state, indent=2, ensure_ascii=False) if args.json else "\n".join(_lines(state)))
+    return 0
+
+
+def _lines(state: dict[str, Any]) -> list[str]:
+    rows = state["dataset_rows"]
+    waiting = ", ".join(f"{count} {kind}" for kind, count in state["waiting_in_inbox"].items())
+    parts = " + ".join(f"{count} {split}" for split, count in rows.items())
+    dataset = f"{sum(rows.values())} cases ({parts})" if rows else "not built"
+    fresh = (
+        "up to date"
+        if state["up_to_date"]
+        else f"not up to date ({', '.join(state['stale_stages']) or 'data missing'})"
+    )
+    lines = [
+        f"batches    {state['batches'] if state['batches'] is not None else 'not all here'}",
+        f"cases      {state['cases']}: {state['corrected_cases']} corrected ({state['correction_rate']:.1%}), "
+        f"{state['uncorrected_cases']} not, {state['withdrawn_cases']} withdrawn",
+        f"dataset    {dataset}, {fresh}",
+        f"inbox      {waiting or 'empty'}",
+    ]
+    types = state["error_type_distribution"]
+    if types:
+        width = max(map(len, types))
+        most = max(types.values())
+        lines += ["", "error types of the corrected cases"]
+        lines += [
+            f"  {plain(kind):<{width}} {count:>7}  {'▇' * max(1, 30 * count // most)}" for kind, count in types.items()
+        ]
+    return [*lines, "", f"next: {state['next']}"]

@@ -1,0 +1,144 @@
+"""Ingest: spooled events and their audio become a sealed batch, exactly once, whatever crashes in between.
+
+1. read every segment, live ones too; drop events that a batch already holds
+2. seal the rest as a batch (it appears whole, or not at all)
+3. track the batch with DVC (`track`); a batch that a crash left untracked is tracked first
+4. only then remove the segments that no writer holds any more, and the audio that is now in a batch
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mondegreen import batches, events, sealing, spool
+from mondegreen.errors import DataError
+from mondegreen.sealing import Clip
+from mondegreen.spool import Contents, Damage
+
+
+@dataclass
+class Ingested:
+    """What an ingest did."""
+
+    batch: str | None = None
+    """The new batch's name; None when there was nothing new."""
+    events: int = 0
+    cases: int = 0
+    clips: int = 0
+    audio_bytes: int = 0
+    known: int = 0
+    """Events that a batch, or another segment, held already."""
+    torn: int = 0
+    """Segments whose last line was never finished (a crash, or a write going on just now)."""
+    damaged: list[Damage] = field(default_factory=list)
+    missing_audio: list[str] = field(default_factory=list)
+    """Cases whose audio is neither in the spool nor in any batch."""
+
+
+@dataclass
+class _Waiting:
+    """What the spool holds and no batch does: lines by event id, and audio by SHA-256 with a case that names it."""
+
+    lines: dict[str, bytes] = field(default_factory=dict)
+    audio: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
+    newest: str = ""
+    segments: list[tuple[Contents, list[dict[str, Any]]]] = field(default_factory=list)
+    """Every segment read, without its events, and the audio that it names."""
+
+
+def ingest(
+    source: Path,
+    raw: Path,
+    *,
+    track: Callable[[Path], None],
+    packed: Callable[[int], Any] = lambda size: None,
+) -> Ingested:
+    """Seal what waits in the spool `source` into a new batch below `raw`; running it again changes nothing.
+
+    `track(folder)` puts a batch under DVC; it is also called for a batch that an interrupted ingest left behind.
+    `packed(bytes)` is told, step by step, how much more audio is in the batch. Raises `DataError` and `SpoolError`.
+    """
+    raw.mkdir(parents=True, exist_ok=True)
+    with _alone(raw):
+        result = Ingested()
+        waiting = _read(source, batches.event_ids(raw), result)
+        for folder in _untracked(raw):
+            track(folder)
+        if waiting.lines:
+            clips = _clips(source, raw, waiting, result)
+            lines = [waiting.lines[event_id] for event_id in sorted(waiting.lines)]
+            result.batch = sealing.batch_name(lines, waiting.newest)
+            track(sealing.seal(raw, result.batch, lines, clips, packed))
+        _clean(source, waiting)
+    return result
+
+
+@contextmanager
+def _alone(raw: Path) -> Iterator[None]:
+    fd = os.open(raw, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise DataError(f"another ingest into {raw} is running: wait for it, then run this one again") from error
+    finally:
+        os.close(fd)
+
+
+def _read(source: Path, known: set[str], result: Ingested) -> _Waiting:
+    waiting = _Waiting()
+    for contents in spool.read(source):
+        named = []
+        for event in contents.events:
+            if event.get("audio"):
+                named.append(event["audio"])
+            if event["event_id"] in known or event["event_id"] in waiting.lines:
+                result.known += 1
+                continue
+            waiting.lines[event["event_id"]] = events.encode(event)
+            waiting.newest = max(waiting.newest, event["recorded_at"])
+            result.cases += event["event"] == "failure"
+            if event.get("audio"):
+                waiting.audio.setdefault(event["audio"]["sha256"], (event["audio"], event["case_id"]))
+        result.torn += contents.torn
+        result.damaged += contents.damaged
+        waiting.segments.append((replace(contents, events=[]), named))
+    result.events = len(waiting.lines)
+    return waiting
+
+
+def _clips(source: Path, raw: Path, waiting: _Waiting, result: Ingested) -> list[Clip]:
+    """Return the clips that the waiting events name and no batch holds yet."""
+    sealed = set(batches.audio_index(raw).column("sha256").to_pylist())
+    clips = []
+    for sha256, (audio, case_id) in waiting.audio.items():
+        if sha256 in sealed:
+            continue
+        path = spool.audio_path(source, audio)
+        try:
+            clips.append(Clip(sha256, audio["ext"], path, path.stat().st_size))
+        except FileNotFoundError:
+            result.missing_audio.append(case_id)
+    result.clips, result.audio_bytes = len(clips), sum(clip.size for clip in clips)
+    return clips
+
+
+def _untracked(raw: Path) -> list[Path]:
+    """Return the batches that an interrupted ingest sealed but did not track."""
+    theirs = [folder for folder in batches.folders(raw) if folder.name != batches.SAMPLE]
+    return [folder for folder in theirs if not folder.with_name(f"{folder.name}.dvc").exists()]
+
+
+def _clean(source: Path, waiting: _Waiting) -> None:
+    """Remove finished segments and the audio of their events: all of it is in a batch by now.
+
+    A recorder that stores the same audio at this very moment loses nothing: readers find it by content in the batch.
+    """
+    for contents, named in waiting.segments:
+        if spool.remove_finished(contents):
+            for audio in named:
+                spool.audio_path(source, audio).unlink(missing_ok=True)

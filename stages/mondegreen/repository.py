@@ -1,0 +1,45 @@
+"""Git and DVC: the only room that starts them."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mondegreen.errors import RepositoryError
+
+RAW, INBOX, DATASET = Path("data/raw"), Path("data/inbox"), Path("data/dataset")
+
+
+def root(start: Path | None = None) -> Path:
+    """Return the nearest folder, from `start` (or here) upwards, that DVC drives; raises `RepositoryError`."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / ".dvc").is_dir() and (folder / "dvc.yaml").is_file():
+            return folder
+    raise RepositoryError(f"{here} is not inside a Mondegreen repository: change into your clone, then run this again")
+
+
+def dvc(arguments: Sequence[str], cwd: Path) -> str:
+    """Run `dvc ARGUMENTS` in `cwd` and return what it printed; raises `RepositoryError` with its last words."""
+    return _run([sys.executable, "-m", "dvc", *arguments], cwd)
+
+
+def git(arguments: Sequence[str], cwd: Path) -> str:
+    """Run `git ARGUMENTS` in `cwd` and return what it printed; raises `RepositoryError` with its last words."""
+    return _run(["git", *arguments], cwd)
+
+
+def track(batch: Path) -> None:
+    """Put a batch under DVC: `<batch>.dvc` beside it, staged for Git."""
+    dvc(["add", "--quiet", batch.name], batch.parent)
+
+
+def _run(command: list[str], cwd: Path) -> str:
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise RepositoryError(f"{command[0]} cannot be started: {error}") from error
+    if done.returncode != 0:
+        shown = " ".join(command[2:] if command[1:3] == ["-m", "dvc"] else command)
+        raise RepositoryError(f"'{shown}' failed: {done.stderr.strip()[-2000:] or done.stdout.strip()[-2000:]}")
+    return done.stdout

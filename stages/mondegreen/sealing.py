@@ -1,0 +1,94 @@
+"""Sealing: events and audio become a batch that appears whole and durable, or not at all."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mondegreen import audio
+from mondegreen.batches import PACK, content_hash
+from mondegreen.spool import sync_folder
+
+PACK_BYTES = 256 * 1024 * 1024
+GROUP_BYTES = 8 * 1024 * 1024
+"""Audio per row group: what a reader holds in memory at once."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Audio that waits to be packed."""
+
+    sha256: str
+    ext: str
+    path: Path
+    size: int
+
+
+def batch_name(lines: Sequence[bytes], newest: str) -> str:
+    """Return `<utc of the newest event>-<content hash>`: the same events always make the same name."""
+    return f"{newest[:19].replace('-', '').replace(':', '')}Z-{content_hash(b''.join(lines))}"
+
+
+def seal(raw: Path, name: str, lines: Sequence[bytes], clips: Iterable[Clip], done: Callable[[int], Any]) -> Path:
+    """Write the batch `raw/name` and return it; it appears whole and durable, or not at all.
+
+    `lines` are encoded events sorted by event_id; `done` is told the bytes of audio packed so far, step by step.
+    """
+    target, partial = raw / name, raw / f".{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with (partial / "events.jsonl").open("wb") as file:
+        file.writelines(lines)
+    _write_packs(partial, sorted(clips, key=lambda clip: clip.sha256), done)
+    for path in partial.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(partial)
+    partial.rename(target)
+    sync_folder(raw)
+    return target
+
+
+def _write_packs(folder: Path, clips: list[Clip], done: Callable[[int], Any]) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for number, pack in enumerate(_chunks(clips, PACK_BYTES)):
+            with pq.ParquetWriter(
+                folder / f"audio-{number:05d}.parquet",
+                PACK,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=["sha256"],
+                store_schema=False,
+            ) as writer:
+                for group in _chunks(pack, GROUP_BYTES):
+                    rows = list(pool.map(_row, group))
+                    writer.write_table(pa.Table.from_pylist(rows, PACK), row_group_size=len(rows))
+                    done(sum(clip.size for clip in group))
+
+
+def _chunks(clips: Sequence[Clip], limit: int) -> Iterator[list[Clip]]:
+    """Cut `clips` into runs of at most `limit` bytes; a larger clip is a run of its own."""
+    run: list[Clip] = []
+    size = 0
+    for clip in clips:
+        if run and size + clip.size > limit:
+            yield run
+            run, size = [], 0
+        run.append(clip)
+        size += clip.size
+    if run:
+        yield run
+
+
+def _row(clip: Clip) -> dict[str, Any]:
+    data = clip.path.read_bytes()
+    same = hashlib.sha256(data).hexdigest() == clip.sha256
+    found = audio.probe(data) if same else audio.Probe(error="is not the audio that was recorded: its checksum differs")
+    return {"sha256": clip.sha256, "bytes": data, "ext": clip.ext, **asdict(found)}

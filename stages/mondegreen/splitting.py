@@ -1,0 +1,420 @@
+"""Splitting: every case is left out with a reason, or lands in train, validation or test together with its component.
+
+The order is fixed: eligibility, then assignment over all eligible cases (so `max_samples` never moves a case between
+splits), then selection inside each split.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import csr_array
+from sklearn.model_selection import train_test_split
+
+from mondegreen.balancing import SPLITS, apportion, primary_error_types, select, selection_scores
+from mondegreen.components import KEYS, connect, explain, link_keys, links, shared_counts
+from mondegreen.errors import DataError, ParamsError
+from mondegreen.params import Split as Params
+
+REASONS = ("balanced_out", "below_min_error_score", "links_validation_and_test", "over_max_samples")
+LARGE_SHARE = 0.002  # components with more than this share of the cases are placed first, the small ones even them out
+MIN_SMALL = 100  # with fewer small components than this, all are placed together
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The result of `split`.
+
+    `rows`: the cases of the dataset with `split`, `component` and `primary_error_type`, sorted by split (train,
+    validation, test) and case_id. `left_out`: `case_id, reason`, sorted by case_id. `report`: metrics/split.json.
+    """
+
+    rows: pd.DataFrame
+    left_out: pd.DataFrame
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The result of `assign`.
+
+    `cases`: `case_id, component, split, frozen, primary_error_type`, one row per case, sorted by case_id; `split` is
+    null for a case whose component connects frozen validation with frozen test. `links`: what joins the cases (see
+    `components.links`). `explanation`: what makes one component dominate, or empty.
+    """
+
+    cases: pd.DataFrame
+    links: pd.DataFrame
+    explanation: str
+
+
+def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors: pd.DataFrame | None = None) -> Split:
+    """Choose and assign `cases` (columns of valid.parquet): every case ends in `rows` or in `left_out`.
+
+    For `anchors` see `assign`. Raises `DataError` when a split would be empty or a case_id is not unique, and
+    `ParamsError` for parameters that cannot be met.
+    """
+    _check_selection(params)
+    cases = cases.sort_values("case_id", ignore_index=True)
+    _check_unique(cases["case_id"])
+    cases["primary_error_type"] = primary_error_types(cases)
+    eligible = _eligible(cases, ledger, params.min_error_score)
+    assignment = assign(
+        cases[eligible].reset_index(drop=True),
+        ledger,
+        seed=params.seed,
+        train_ratio=params.train_ratio,
+        validation_ratio=params.validation_ratio,
+        test_ratio=params.test_ratio,
+        min_shared_words=params.min_shared_words,
+        anchors=anchors,
+    )
+    selection = select(
+        assignment.cases.dropna(subset="split"),
+        seed=params.seed,
+        ratios=_ratios(params.train_ratio, params.validation_ratio, params.test_ratio),
+        max_samples=params.max_samples,
+        balance_error_types=params.balance_error_types,
+        alpha=params.alpha,
+        max_share=params.max_share,
+    )
+    table = _with_reasons(cases[["case_id", "primary_error_type"]], eligible, assignment.cases, selection.reasons)
+    kept = table["reason"].isna()
+    rows = cases[kept].assign(split=table["split"], component=table["component"])
+    rows = rows.iloc[rows["split"].map(SPLITS.index).argsort(kind="stable")].reset_index(drop=True)
+    left_out = table.loc[~kept, ["case_id", "reason"]].reset_index(drop=True)
+    return Split(rows, left_out, _report(table, rows, assignment, ledger, params, selection.notes))
+
+
+def assign(
+    cases: pd.DataFrame,
+    ledger: pd.DataFrame,
+    *,
+    seed: int,
+    train_ratio: float,
+    validation_ratio: float,
+    test_ratio: float,
+    min_shared_words: int,
+    anchors: pd.DataFrame | None = None,
+) -> Assignment:
+    """Give every case the split of its component; `cases` need a `primary_error_type` (see `primary_error_types`).
+
+    A component that touches a frozen test case goes to test, one that touches only frozen validation to validation;
+    of one that touches both, the frozen test cases stay and the others get no split. All other components are
+    placed by scikit-learn so that the splits' sizes, in cases, come near the ratios and their error types near those
+    of all cases. `anchors` are cases that the ledger names but that are not valid any more (an older duplicate, a
+    withdrawal): they are not put out, yet what they connect still goes to their split.
+    Raises `DataError` when a split would be empty or a case_id is not unique.
+    """
+    ratios = np.array(list(_ratios(train_ratio, validation_ratio, test_ratio).values()))
+    cases = cases.sort_values("case_id", ignore_index=True)
+    linked = _with_anchors(cases, anchors, ledger)
+    _check_unique(linked["case_id"])
+    keys = link_keys(linked, min_shared_words=min_shared_words)
+    table = linked[["case_id", "primary_error_type"]].assign(component=connect(linked["case_id"], keys))
+    frozen = table["case_id"].map(ledger.set_index("case_id")["split"]).astype("str")
+    table["split"], free = _frozen_splits(table["component"], frozen)
+    table["frozen"] = frozen.notna()
+    table, free, keys = table.iloc[: len(cases)].copy(), free[: len(cases)], keys.iloc[: len(cases)]
+    explanation = explain(table["component"], keys)
+    _check_enough(table, free, explanation)
+    table.loc[free, "split"] = _place(table, free, ratios, seed)
+    if len(linked) > len(cases):  # a component is named by a case that is there
+        table["component"] = table.groupby("component")["case_id"].transform("min")
+    return Assignment(
+        table[["case_id", "component", "split", "frozen", "primary_error_type"]], links(keys), explanation
+    )
+
+
+def _eligible(cases: pd.DataFrame, ledger: pd.DataFrame, min_error_score: float) -> pd.Series:
+    """Tell which cases reach `min_error_score`; frozen ones always do."""
+    eligible = cases["case_id"].isin(ledger["case_id"]) | (selection_scores(cases) >= min_error_score)
+    if cases.empty:
+        raise DataError("there are no valid cases to split: record failures and corrections, then `mondegreen ingest`")
+    if not eligible.any():
+        raise DataError(f"all {len(cases)} valid cases score below split.min_error_score={min_error_score:g}: lower it")
+    return eligible
+
+
+def _with_reasons(cases: pd.DataFrame, eligible: pd.Series, assigned: pd.DataFrame, dropped: pd.Series) -> pd.DataFrame:
+    """Return all cases (sorted) with `component, split, frozen` where assigned, and `reason`, null for those kept."""
+    reasons = assigned["split"].isna().map({True: "links_validation_and_test", False: None}).astype("str")
+    reasons.update(dropped)
+    table = cases.copy()
+    table["reason"] = pd.Series("below_min_error_score", index=cases.index, dtype="str").where(~eligible)
+    index = table.index[eligible]  # both are sorted by case_id
+    table.loc[index, "reason"] = reasons.to_numpy()
+    for column in ("component", "split", "frozen"):
+        table[column] = pd.Series(assigned[column].to_numpy(), index=index)
+    return table
+
+
+def _with_anchors(cases: pd.DataFrame, anchors: pd.DataFrame | None, ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return `cases` followed by the frozen anchors that are not among them."""
+    if anchors is None:
+        return cases
+    wanted = anchors["case_id"].isin(ledger["case_id"]) & ~anchors["case_id"].isin(cases["case_id"])
+    added = anchors.loc[wanted, ["case_id", *KEYS[:-1], "corrected_transcript"]]
+    return pd.concat([cases, added], ignore_index=True) if len(added) else cases
+
+
+def _frozen_splits(component: pd.Series, frozen: pd.Series) -> tuple[pd.Series, npt.NDArray[np.bool_]]:
+    """Return the split that frozen cases force on each case (null: none), and which cases are free to be placed."""
+    tests = component.isin(component[frozen == "test"])
+    validations = component.isin(component[frozen == "validation"])
+    forced = pd.Series(None, index=component.index, dtype="str")
+    forced[validations & ~tests] = "validation"
+    forced[tests & (~validations | (frozen == "test"))] = "test"
+    return forced, ~(tests | validations).to_numpy()
+
+
+def _check_enough(table: pd.DataFrame, free: npt.NDArray[np.bool_], explanation: str) -> None:
+    """Raise `DataError` when the free components cannot fill every split that frozen cases leave empty."""
+    empty = [name for name in SPLITS if name not in set(table["split"].dropna())]
+    found = table.loc[free, "component"].nunique()
+    if found >= len(empty):
+        return
+    total = table["component"].nunique()
+    message = (
+        f"{len(table)} cases form {total} component{'s' if total != 1 else ''}, {found} of them free to be placed, but "
+        f"{', '.join(empty)} need one each: at least {len(empty) - found} more needed"
+    )
+    raise DataError(f"{message}. {explanation}" if explanation else message)
+
+
+def _place(table: pd.DataFrame, free: npt.NDArray[np.bool_], ratios: Floats, seed: int) -> pd.Series:
+    """Return the split of every free case."""
+    type_codes, types = pd.factorize(table["primary_error_type"], sort=True)
+    split_codes = (
+        table["split"].map({name: code for code, name in enumerate(SPLITS)}).fillna(-1).to_numpy(dtype=np.int64)
+    )
+    fixed = np.zeros((len(SPLITS), len(types)))
+    known = split_codes >= 0
+    np.add.at(fixed, (split_codes[known], type_codes[known]), 1)
+    component, names = pd.factorize(table.loc[free, "component"])
+    ones = np.ones(len(component))
+    counts = csr_array((ones, (component, type_codes[free])), shape=(len(names), len(types)))
+    codes = place_components(counts, fixed, ratios, seed)
+    return pd.Series(np.array(SPLITS, dtype=object)[codes[component]], index=table.index[free], dtype="str")
+
+
+def place_components(counts: csr_array, fixed: Floats, ratios: Floats, seed: int) -> Ints:
+    """Return the split (0 train, 1 validation, 2 test) of each component.
+
+    `counts`: cases by component and error type; `fixed`: cases by split and error type that are already placed.
+    Components with more than `LARGE_SHARE` of all cases come first, so that the many small ones even out the sizes.
+    """
+    sizes = counts.sum(axis=1)
+    total = sizes.sum() + fixed.sum()
+    large = sizes > LARGE_SHARE * total
+    stages = [large, ~large] if (~large).sum() >= MIN_SMALL else [np.ones(len(sizes), dtype=bool)]
+    codes = np.full(len(sizes), -1, dtype=np.int64)
+    fixed = fixed.copy()
+    for number, stage in enumerate(stages):
+        part = counts[stage]
+        wanted = np.clip(ratios * total - fixed.sum(axis=1), 0, None)
+        last = number == len(stages) - 1
+        codes[stage] = _best_candidate(part, fixed, wanted, must_fill=last, seed=_state(seed, number))
+        fixed += _by_split(codes[stage], part)
+    return codes
+
+
+def _best_candidate(counts: csr_array, fixed: Floats, wanted: Floats, *, must_fill: bool, seed: int) -> Ints:
+    """Place components several times and return the placement nearest to `wanted` cases and to the error types."""
+    sizes = counts.sum(axis=1)
+    lower = [int(must_fill and not filled) for filled in fixed.sum(axis=1)]
+    codes = np.zeros(len(sizes), dtype=np.int64)
+    rest = _not_oversized(sizes, wanted, lower[1] + lower[2])
+    oversized = np.setdiff1d(np.arange(len(sizes)), rest)
+    if len(rest) == 0:
+        return codes
+    fixed = fixed + _by_split(codes[oversized], counts[oversized])
+    wanted = wanted - [sizes[oversized].sum(), 0, 0]
+    shares = np.clip(wanted, 0, None) / max(np.clip(wanted, 0, None).sum(), 1)
+    lower[0] = int(lower[0] and len(oversized) == 0)
+    strata = _types_and_sizes(counts[rest])
+    best, least = codes[rest], np.inf
+    for number in range(int(np.clip(200_000 // len(rest), 4, min(64, 4 * len(rest))))):
+        factor = (1.0, 1.25, 1.5)[number % 3] if len(rest) < 1000 else 1.0
+        weights = np.maximum(shares * [1.0, factor, factor], 1e-9)
+        parts = apportion(len(rest), list(weights), lower, [len(rest)] * 3)
+        candidate = _candidate(strata, parts, _state(seed, number))
+        deviation = _deviation(_by_split(candidate, counts[rest]), fixed, shares)
+        if deviation < least:
+            best, least = candidate, deviation
+    codes[rest] = best
+    return codes
+
+
+def _not_oversized(sizes: Floats, wanted: Floats, needed: int) -> Ints:
+    """Return the components that validation or test could take; at least the `needed` smallest. The others train."""
+    fits = sizes <= 2 * max(wanted[1], wanted[2])
+    if fits.sum() < needed:
+        fits[np.argsort(sizes, kind="stable")[:needed]] = True
+    return np.flatnonzero(fits)
+
+
+def _candidate(strata: Ints, parts: list[int], state: int) -> Ints:
+    """Draw one stratified placement with `parts` components in train, validation and test."""
+    codes = np.zeros(len(strata), dtype=np.int64)
+    _, held_out = _cut(np.arange(len(strata)), parts[1] + parts[2], strata, state)
+    validation, test = _cut(held_out, parts[2], strata, state)
+    codes[validation], codes[test] = 1, 2
+    return codes
+
+
+def _cut(ids: Ints, take: int, strata: Ints, state: int) -> tuple[Ints, Ints]:
+    """Divide `ids` into the others and `take` of them, stratified where there are enough."""
+    if take in (0, len(ids)):
+        return (ids, ids[:0]) if take == 0 else (ids[:0], ids)
+    least = min(take, len(ids) - take)
+    labels = _merge_rare(strata[ids], -(-len(ids) // least))
+    usable = 1 < len(np.unique(labels)) <= least
+    others, taken = train_test_split(
+        ids, train_size=len(ids) - take, test_size=take, random_state=state, stratify=labels if usable else None
+    )
+    return np.sort(others), np.sort(taken)
+
+
+def _types_and_sizes(counts: csr_array) -> Ints:
+    """Return two labels per component, `[size class, dominant error type]`: sizes in powers of two, ties by name."""
+    pairs = counts.tocoo()
+    order = np.lexsort((pairs.col, -pairs.data, pairs.row))
+    _, first = np.unique(pairs.row[order], return_index=True)
+    return np.column_stack([np.frexp(counts.sum(axis=1))[1], pairs.col[order][first]]).astype(np.int64)
+
+
+def _merge_rare(strata: Ints, least: int) -> Ints:
+    """Return one label per component; strata with fewer than `least` members join those of their size, then of all."""
+    size, kind = strata[:, 0], strata[:, 1]
+    labels = size * (kind.max() + 2) + kind + 1
+    for wider in (size * (kind.max() + 2), np.full(len(size), -1)):
+        _, codes, members = np.unique(labels, return_inverse=True, return_counts=True)
+        labels = np.where(members[codes] < least, wider, labels)
+    values, codes, members = np.unique(labels, return_inverse=True, return_counts=True)
+    merged: Ints = np.where(members[codes] < least, values[members.argmax()], labels)
+    return merged
+
+
+def _by_split(codes: Ints, counts: csr_array) -> Floats:
+    """Return cases by split and error type."""
+    n = len(codes)
+    return np.asarray((csr_array((np.ones(n), (codes, np.arange(n))), shape=(3, n)) @ counts).toarray())
+
+
+def _deviation(placed: Floats, fixed: Floats, shares: Floats) -> float:
+    """Return how far a placement is from the wanted shares of cases, and its error types from those of all cases."""
+    sizes = np.abs(placed.sum(axis=1) / placed.sum() - shares).sum()
+    both = placed + fixed
+    types = both / np.maximum(both.sum(axis=1, keepdims=True), 1) - both.sum(axis=0) / both.sum()
+    return round(float(sizes + 0.25 * np.abs(types).sum(axis=1).mean()), 9)
+
+
+def _state(seed: int, number: int) -> int:
+    """Return a 32-bit state for scikit-learn."""
+    return int.from_bytes(blake2b(f"split:{seed}:{number}".encode(), digest_size=4).digest(), "big")
+
+
+def _ratios(train: float, validation: float, test: float) -> dict[str, float]:
+    """Return the ratios by split, or raise `ParamsError`."""
+    ratios = dict(zip(SPLITS, (train, validation, test), strict=True))
+    for name, ratio in ratios.items():
+        if not ratio > 0:
+            raise ParamsError(f"split.{name}_ratio={ratio!r}: expected more than 0, no split may be empty")
+    if abs(sum(ratios.values()) - 1) > 1e-6:
+        shown = " + ".join(f"{name}_ratio {ratio:g}" for name, ratio in ratios.items())
+        raise ParamsError(f"split: {shown} is {sum(ratios.values()):g}: expected 1; change them in params.yaml")
+    return ratios
+
+
+def _check_selection(params: Params) -> None:
+    if params.max_samples is not None and params.max_samples < len(SPLITS):
+        raise ParamsError(f"split.max_samples={params.max_samples}: expected null or at least 3, one case per split")
+    if not 0 < params.max_share <= 1:
+        raise ParamsError(f"split.max_share={params.max_share:g}: expected more than 0 and at most 1")
+    if not 0 <= params.alpha <= 1:
+        raise ParamsError(f"split.alpha={params.alpha:g}: expected 0 (uniform) to 1 (natural)")
+
+
+def _check_unique(case_ids: pd.Series) -> None:
+    repeated = case_ids[case_ids.duplicated()].unique()
+    if len(repeated):
+        raise DataError(
+            f"{len(repeated)} case_id(s) stand in more than one row, the first is {min(repeated)!r}: "
+            f"rebuild the table of valid cases (`dvc repro -f validate`)"
+        )
+
+
+def _report(
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
+    assignment: Assignment,
+    ledger: pd.DataFrame,
+    params: Params,
+    notes: tuple[str, ...],
+) -> dict[str, Any]:
+    """Return the content of metrics/split.json: counts, shares rounded to 6 digits, sorted keys."""
+    types = sorted(table["primary_error_type"].unique())
+    ratios = _ratios(params.train_ratio, params.validation_ratio, params.test_ratio)
+    assigned = _counts(table["split"], SPLITS)
+    sizes = _counts(rows["split"], SPLITS)
+    components = table.dropna(subset="split").groupby("component")["split"].agg(["first", "size"])
+    in_split = {name: rows.loc[rows["split"] == name] for name in SPLITS}
+    return _rounded(
+        {
+            "cases": {"valid": len(table), "eligible": int(table["component"].notna().sum()), "selected": len(rows)},
+            "sizes": sizes,
+            "ratios": {
+                name: {"wanted": ratio, "assigned": _share(assigned, name), "got": _share(sizes, name)}
+                for name, ratio in ratios.items()
+            },
+            "components": {name: part["component"].nunique() for name, part in in_split.items()},
+            "largest_component": int(components["size"].max()),
+            "error_types": {name: _counts(part["primary_error_type"], types) for name, part in in_split.items()},
+            "shared": shared_counts(rows, min_shared_words=params.min_shared_words),
+            "links": {
+                kind: {name: int(row[name]) for name in ("keys", "cases", "largest_cases")}
+                for kind, row in assignment.links.iterrows()
+            },
+            "left_out": {
+                reason: {"cases": len(part), "error_types": _counts(part["primary_error_type"], types)}
+                for reason, part in ((reason, table[table["reason"] == reason]) for reason in REASONS)
+            },
+            "frozen": _frozen_counts(table, ledger),
+            "notes": [note for note in (assignment.explanation, *notes) if note],
+        }
+    )
+
+
+def _counts(column: pd.Series, names: Iterable[str]) -> dict[str, int]:
+    found = column.value_counts()
+    return {name: int(found.get(name, 0)) for name in names}
+
+
+def _share(counts: dict[str, int], name: str) -> float:
+    return counts[name] / max(sum(counts.values()), 1)
+
+
+def _frozen_counts(table: pd.DataFrame, ledger: pd.DataFrame) -> dict[str, int]:
+    """Count the ledger's cases: kept per split, left out (they connect validation and test), and not valid any more."""
+    frozen = table[table["case_id"].isin(ledger["case_id"])]
+    kept = _counts(frozen.loc[frozen["reason"].isna(), "split"], SPLITS[1:])
+    return {**kept, "left_out": len(frozen) - sum(kept.values()), "not_valid": len(ledger) - len(frozen)}
+
+
+def _rounded(value: dict[str, Any]) -> dict[str, Any]:
+    """Return `value` with floats of 6 digits and sorted keys."""
+    return {str(key): _rounded_value(value[key]) for key in sorted(value)}
+
+
+def _rounded_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _rounded(value)
+    return round(value, 6) if isinstance(value, float) else value

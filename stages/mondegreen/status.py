@@ -1,0 +1,78 @@
+"""Where things stand: the cases, the dataset, what waits, and what to do next."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mondegreen import batches, repository, spool, tables
+from mondegreen.errors import DataError
+
+
+def status(root: Path) -> dict[str, Any]:
+    """Return the state of the repository at `root`; the counts of cases are those of the last `dvc repro`."""
+    built = _metrics(root, "collect")
+    quality, dataset = _metrics(root, "quality"), _metrics(root, "dataset")
+    cases, corrected = built.get("cases", 0), built.get("corrected_cases", 0)
+    waiting = _waiting(root)
+    missing = _missing_batches(root)
+    stale = [] if missing else stale_stages(root)
+    state: dict[str, Any] = {
+        "batches": len(batches.folders(root / repository.RAW)) if not missing else None,
+        "cases": cases,
+        "corrected_cases": corrected,
+        "uncorrected_cases": cases - corrected - built.get("withdrawn_cases", 0),
+        "withdrawn_cases": built.get("withdrawn_cases", 0),
+        "correction_rate": built.get("correction_rate", 0.0),
+        "error_type_distribution": built.get("error_types", {}),
+        "waiting_in_inbox": waiting,
+        "gate_passed": quality.get("passed"),
+        "dataset_passed": dataset.get("passed"),
+        "dataset_rows": dataset.get("rows", {}),
+        "up_to_date": not stale and not missing,
+        "stale_stages": stale,
+    }
+    return state | {"next": _next(state, missing, quality)}
+
+
+def stale_stages(root: Path) -> list[str]:
+    """Return the stages of dvc.yaml that `dvc repro` would run again, and whatever else DVC says has changed."""
+    return sorted(json.loads(repository.dvc(["status", "--json"], root) or "{}"))
+
+
+def _metrics(root: Path, name: str) -> dict[str, Any]:
+    path = root / f"data/metrics/{name}.json"
+    return tables.read_json(path) if path.exists() else {}
+
+
+def _waiting(root: Path) -> dict[str, int]:
+    """Return how many events of each kind are in the inbox and in no batch."""
+    kinds = {event["event_id"]: event["event"] for part in spool.read(root / repository.INBOX) for event in part.events}
+    if kinds:
+        for event_id in batches.event_ids(root / repository.RAW) & kinds.keys():
+            del kinds[event_id]
+    return dict(sorted(Counter(kinds.values()).items()))
+
+
+def _missing_batches(root: Path) -> str:
+    try:
+        batches.folders(root / repository.RAW)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def _next(state: dict[str, Any], missing: str, quality: dict[str, Any]) -> str:
+    if missing:
+        return missing
+    if state["waiting_in_inbox"]:
+        return "mondegreen ingest: seal what waits in the inbox into a batch"
+    if state["gate_passed"] is False:
+        main = next((issue for issue in quality["issues"]), None)
+        why = f": mainly {main['reason']} ({main['count']} cases)" if main else ""
+        return f"the gate is shut{why}; mend the cases or the thresholds, then dvc repro"
+    if not state["up_to_date"]:
+        return f"dvc repro: {', '.join(state['stale_stages'])} changed"
+    if state["uncorrected_cases"]:
+        return f"correct the {state['uncorrected_cases']} uncorrected cases: mondegreen correct CASE_ID TEXT"
+    return "nothing: everything is corrected and built; commit and dvc push if you have not"

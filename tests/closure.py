@@ -1,0 +1,41 @@
+"""Which files a stage script really imports, however indirectly: what dvc.yaml has to list."""
+
+import ast
+from pathlib import Path
+
+
+def imported_modules(script: Path, library: Path) -> set[Path]:
+    """Return the modules of the package `library` that `script` loads, with the packages they lie in."""
+    found: set[Path] = set()
+    todo = [script]
+    while todo:
+        for module in _direct(todo.pop(), library):
+            if module not in found:
+                found.add(module)
+                todo.append(module)
+    return found
+
+
+def _direct(file: Path, library: Path) -> set[Path]:
+    names: set[str] = set()
+    for node in ast.walk(_NotForTypes().visit(ast.parse(file.read_text()))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files: set[Path] = set()
+    for name in names:
+        parts = name.split(".")
+        if parts[0] != library.name:
+            continue
+        for depth in range(1, len(parts) + 1):
+            path = library.joinpath(*parts[1:depth])
+            files |= {file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()}
+    return files
+
+
+class _NotForTypes(ast.NodeTransformer):
+    """Takes out what only a type checker imports."""
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        return None if getattr(node.test, "id", "") == "TYPE_CHECKING" else node

@@ -1,0 +1,90 @@
+"""What tests share: sound to record, a recorder, and one factory of rows of the table of cases."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import HealthCheck, settings
+
+from mondegreen import Recorder
+from mondegreen.measuring import measure
+from mondegreen.schemas import CASES
+
+ROOT = Path(__file__).parent.parent
+
+# the same examples in every run, and no stop-watch: a slow machine is no failure
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
+
+def sound(seconds: float = 1.0, *, seed: int = 0, rate: int = 16000, fmt: str = "WAV", channels: int = 1) -> bytes:
+    """Return the bytes of an audio file of seeded noise; two seeds never sound the same."""
+    noise = np.random.default_rng(seed).integers(-8000, 8000, (int(seconds * rate), channels), dtype=np.int16)
+    file = io.BytesIO()
+    soundfile.write(file, noise, rate, format=fmt, subtype="PCM_16")
+    return file.getvalue()
+
+
+@pytest.fixture
+def recorder(tmp_path: Path):
+    with Recorder(tmp_path / "inbox") as made:
+        yield made
+
+
+def case_row(number: int = 0, **changes: Any) -> dict[str, Any]:
+    """Return a valid row of cases.parquet, measured; `changes` set columns, and what follows from them follows."""
+    row: dict[str, Any] = dict.fromkeys(CASES.arrow.names)
+    row |= {
+        "case_id": f"case-{number:05d}",
+        "event_id": f"event-{number:05d}",
+        "batch": "20260101T000000Z-000000000000",
+        "recorded_at": pd.Timestamp("2026-01-01", tz="UTC") + pd.Timedelta(seconds=number),
+        "audio_sha256": f"{number:064x}",
+        "audio_bytes": 64044,
+        "audio_ext": ".wav",
+        "sample_rate": 16000,
+        "frames": 32000,
+        "channels": 1,
+        "pcm_sha256": f"{number + 10**9:064x}",
+        "duration": 2.0,
+        "original_transcript": f"kiss this guy {number}",
+        "corrected_transcript": f"kiss the sky {number}",
+        "correction_method": "manual",
+        "correction_author": "ann",
+        "corrected_at": pd.Timestamp("2026-01-02", tz="UTC"),
+        "correction_count": 1,
+        "conflicting_corrections": 0,
+        "error_types": [],
+        "error_score": 0.5,
+        "model_version": "asr-1",
+        "language": "en",
+        "speaker_id": f"speaker-{number % 10}",
+        "recording_id": f"recording-{number}",
+        "is_speech": None,
+        "withdrawn": False,
+    } | changes
+    if row["corrected_transcript"] is not None:
+        texts = ([row["original_transcript"]], [row["corrected_transcript"]])
+        figures = measure(*texts, [row["language"]], [row["is_speech"]], "basic-1")
+        row |= {name: values[0] for name, values in figures.items() if name not in changes}
+    row["detected_error_types"] = row["detected_error_types"] or []
+    return row
+
+
+def case_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows as the stages see them."""
+    kinds = {"is_speech": "boolean", "sample_rate": "Int32", "frames": "Int64", "channels": "Int16"}
+    frame = pd.DataFrame(rows, columns=CASES.arrow.names).astype(kinds)
+    floats = ["start", "end", "wer", "cer", "duration", "error_score"]
+    return frame.astype(dict.fromkeys(floats, "float64"))
+
+
+@pytest.fixture
+def make_cases() -> Callable[..., pd.DataFrame]:
+    """Return a function of how many rows, and of changes to all of them, that makes a table of cases."""
+    return lambda count=10, **changes: case_table([case_row(number, **changes) for number in range(count)])

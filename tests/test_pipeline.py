@@ -1,0 +1,240 @@
+"""The pipeline as users run it: a real DVC and Git in a temporary clone."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from closure import imported_modules
+from conftest import ROOT, sound
+
+pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc")]
+
+STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+class Clone:
+    """A clone of this work tree, as it stands, with everything committed."""
+
+    def __init__(self, path: Path) -> None:
+        listed = self._git_in(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, path / name)
+        self.path = path
+        self.env = {
+            **{key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "COVERAGE_FILE")},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HF_HUB_OFFLINE": "1",
+        }
+        self.git("init", "-q", "-b", "main")
+        self.git("config", "user.email", "test@localhost")
+        self.git("config", "user.name", "test")
+        self.commit("start")
+
+    @staticmethod
+    def _git_in(cwd: Path, *arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout
+
+    def git(self, *arguments: str) -> str:
+        return self._git_in(self.path, *arguments)
+
+    def commit(self, message: str) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+
+    def run(self, *command: str, status: int = 0) -> str:
+        done = subprocess.run(command, cwd=self.path, capture_output=True, text=True, env=self.env, check=False)
+        assert done.returncode == status, f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def readme(self, language: str) -> list[str]:
+        """Return the README's fenced blocks of a language ('' for the shell)."""
+        return re.findall(rf"^```{language}\n(.*?)^```", (self.path / "README.md").read_text(), re.M | re.S)
+
+    def mondegreen(self, *arguments: str, status: int = 0) -> str:
+        code = "import sys; sys.path.insert(0, 'stages'); from mondegreen.cli import main; sys.exit(main())"
+        return self.run(sys.executable, "-c", code, *arguments, status=status)
+
+    def metrics(self, name: str) -> dict:
+        return json.loads((self.path / f"data/metrics/{name}.json").read_text())
+
+    def dataset_hash(self) -> str:
+        lock = YAML(typ="safe").load((self.path / "dvc.lock").read_text())
+        return lock["stages"]["export"]["outs"][0]["md5"]
+
+    def set_param(self, block: str, name: str, value: object) -> None:
+        yaml = YAML()
+        params = yaml.load((self.path / "params.yaml").read_text())
+        params[block][name] = value
+        with (self.path / "params.yaml").open("w") as file:
+            yaml.dump(params, file)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    made = Clone(tmp_path_factory.mktemp("clones") / "clone")
+    made.run("dvc", "repro", "--quiet")
+    return made
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_code_that_it_imports(stage: str):
+    listed = {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
+    real = {f"stages/{stage}.py"} | {
+        str(path.relative_to(ROOT))
+        for path in imported_modules(ROOT / f"stages/{stage}.py", ROOT / "stages/mondegreen")
+    }
+    assert listed == real
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_named_like_its_script_and_described(stage: str):
+    assert STAGES[stage]["cmd"] == f"python stages/{stage}.py"
+    assert STAGES[stage]["desc"]
+
+
+def test_a_fresh_clone_builds_the_same_bytes(clone: Clone):
+    assert clone.git("status", "--porcelain") == "", "dvc.lock or a metrics file changed: another result than committed"
+    assert clone.metrics("gate")["passed"]
+    assert clone.metrics("dataset")["passed"]
+    assert "up to date" in clone.run("dvc", "status")
+
+
+def test_building_everything_again_gives_the_same_bytes(clone: Clone):
+    clone.run("dvc", "repro", "--quiet", "--force", "--no-run-cache")
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_the_dataset_loads_offline_without_torch(clone: Clone):
+    code = """
+import io, sys, tempfile, soundfile
+from datasets import Audio, load_dataset
+dataset = load_dataset("data/dataset", cache_dir=tempfile.mkdtemp()).cast_column("audio", Audio(decode=False))
+assert sorted(dataset) == ["test", "train", "validation"], dataset
+assert "torch" not in sys.modules
+for split in dataset.values():
+    samples, rate = soundfile.read(io.BytesIO(split[0]["audio"]["bytes"]))
+    assert rate == 16000 and len(samples) > 1600
+print(sum(len(split) for split in dataset.values()))
+"""
+    printed = clone.run(sys.executable, "-c", code)
+    assert int(printed.split()[-1]) == sum(clone.metrics("split")["sizes"].values())
+
+
+def test_the_sample_is_honest(clone: Clone):
+    quality = clone.metrics("quality")
+    assert quality["counts"]["rejected"] > 0
+    assert quality["counts"]["uncorrected"] > 0
+    assert quality["counts"]["withdrawn"] > 0
+    assert all(sum(shared.values()) == 0 for shared in clone.metrics("split")["shared"].values())
+
+
+def test_a_shut_gate_keeps_the_last_good_dataset_and_says_why(clone: Clone):
+    before, files = clone.dataset_hash(), sorted(path.name for path in (clone.path / "data/dataset/data").iterdir())
+    clone.set_param("gate", "validity", 1.0)
+    said = clone.run("dvc", "repro", status=255)
+    assert "validity" in said
+    assert "misses by" in said
+    assert "Traceback" not in said
+    assert clone.metrics("quality")["passed"] is False
+    assert clone.metrics("gate")["passed"] is False
+    assert (clone.path / "data/rejected.parquet").exists()
+    assert clone.dataset_hash() == before
+    assert sorted(path.name for path in (clone.path / "data/dataset/data").iterdir()) == files
+    assert "the gate is shut" in clone.mondegreen("status")
+    refused = clone.run("dvc", "repro", "--single-item", "--force", "export", status=255)
+    assert "the gate has not passed" in refused
+    clone.git("checkout", "-q", ".")
+    clone.run("dvc", "repro", "--quiet")
+    assert clone.git("status", "--porcelain") == ""
+    assert clone.dataset_hash() == before
+
+
+def test_from_recording_to_dataset_and_back(clone: Clone, tmp_path: Path):
+    """Record, correct, ingest, repro, look, commit, push; freeze; then the old version in another folder."""
+    clone.run("dvc", "config", "--local", "remote.local.url", str(tmp_path / "remote"))
+    version, rows = clone.git("rev-parse", "HEAD").strip(), sum(clone.metrics("split")["sizes"].values())
+    for number in range(4):
+        clip = tmp_path / f"clip {number}.wav"
+        clip.write_bytes(sound(1.0, seed=100 + number))
+        case = clone.mondegreen("record", str(clip), "--original", f"kiss this guy {number}", "--speaker", "new")
+        clone.mondegreen("correct", case.strip(), f"kiss the sky {number}", "--author", "ann")
+    assert "8 events, 4 cases, 4 clips" in clone.mondegreen("ingest")
+    assert "mondegreen ingest" not in clone.mondegreen("status")
+    assert "dvc repro" in clone.mondegreen("status")
+    [tracked] = [line for line in clone.git("status", "--porcelain").splitlines() if line.endswith(".dvc")]
+    assert tracked.startswith("A  data/raw/")
+    clone.run("dvc", "repro", "--quiet")
+    assert "data/metrics/split.json" in clone.run("dvc", "metrics", "diff")
+    assert sum(clone.metrics("split")["sizes"].values()) == rows + 4
+    clone.commit("four more cases")
+    clone.run("dvc", "push", "--quiet")
+    assert "in sync" in clone.run("dvc", "status", "--cloud")
+
+    freeze = _case_ids(clone, "test")
+    with (clone.path / "data/ledger.csv").open("a") as ledger:
+        ledger.writelines(f"{case_id},test,v1.0.0\n" for case_id in freeze)
+    clone.set_param("split", "seed", 12345)
+    clone.run("dvc", "repro", "--quiet")
+    assert set(freeze) <= set(_case_ids(clone, "test"))
+    clone.git("checkout", "-q", ".")
+
+    shutil.rmtree(clone.path / ".dvc/cache")
+    clone.git("checkout", "-q", version)
+    clone.run("dvc", "checkout", "--quiet", "--force", status=255)
+    clone.git("checkout", "-q", "main")
+    clone.run("dvc", "pull", "--quiet", "--force")
+    assert "up to date" in clone.run("dvc", "status")
+    assert sum(clone.metrics("split")["sizes"].values()) == rows + 4
+
+
+def test_the_readme_runs(clone: Clone, tmp_path: Path):
+    """Every command and every Python block of the README, in order, as it stands there."""
+    clone.run("dvc", "config", "--local", "remote.local.url", str(tmp_path / "remote"))
+    script = tmp_path / "bin/mondegreen"
+    script.parent.mkdir()
+    code = "import sys; sys.path.insert(0, 'stages'); from mondegreen.cli import main; sys.exit(main())"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}" "$@"\n')
+    script.chmod(0o755)
+    path = f"PATH={script.parent}:$PATH"
+    for name in ("audio/sample.wav", "clips/a.wav", "clips/b.wav", "call.wav"):
+        (clone.path / name).parent.mkdir(exist_ok=True)
+        (clone.path / name).write_bytes(sound(seed=hash(name) % 1000))
+    (clone.path / "failures.csv").write_text(
+        "audio,hypothesis,reference\na.wav,kiss this guy,kiss the sky\nb.wav,,there's a bathroom on the right\n"
+    )
+    for block in clone.readme("python"):
+        clone.run(sys.executable, "-c", f"import sys; sys.path.insert(0, 'stages')\n{block}")
+    lines = [line for block in clone.readme("") for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith(("mondegreen ", "dvc ", "git "))]
+    assert len(commands) >= 9
+    for command in commands:
+        if not command.startswith("git clone"):
+            clone.run("bash", "-c", f"set -e; {path}; {command}")
+    assert clone.metrics("collect")["batches"] >= 2
+    assert clone.git("log", "-1", "--format=%s").strip() == "Two hundred corrections from May"
+
+
+def _case_ids(clone: Clone, split: str) -> list[str]:
+    code = f"import pandas; t = pandas.read_parquet('data/splits.parquet'); print(*t.case_id[t.split == '{split}'])"
+    return clone.run(sys.executable, "-c", code).split()
+
+
+def test_a_batch_that_is_not_here_stops_the_build(clone: Clone):
+    (clone.path / "data/raw/20990101T000000Z-000000000000.dvc").write_text(
+        "outs:\n- md5: 00000000000000000000000000000000.dir\n  hash: md5\n  path: 20990101T000000Z-000000000000\n"
+    )
+    try:
+        clone.run("dvc", "repro", status=255)
+        assert "dvc pull" in clone.mondegreen("status")
+        assert "dvc pull" in clone.mondegreen("ingest", status=1)
+    finally:
+        (clone.path / "data/raw/20990101T000000Z-000000000000.dvc").unlink()
