@@ -57,7 +57,9 @@ class Clone:
 
     def readme(self, language: str) -> list[str]:
         """Return the README's fenced blocks of a language ('' for the shell)."""
-        return re.findall(rf"^```{language}\n(.*?)^```", (self.path / "README.md").read_text(), re.M | re.S)
+        parts = re.split(r"^```(.*)\n", (self.path / "README.md").read_text(), flags=re.M)
+        fences, texts = parts[1::2], parts[2::2]
+        return [text for fence, text in zip(fences[::2], texts[::2], strict=True) if fence == language]
 
     def mondegreen(self, *arguments: str, status: int = 0) -> str:
         code = "import sys; sys.path.insert(0, 'stages'); from mondegreen.cli import main; sys.exit(main())"
@@ -126,7 +128,7 @@ for split in dataset.values():
 print(sum(len(split) for split in dataset.values()))
 """
     printed = clone.run(sys.executable, "-c", code)
-    assert int(printed.split()[-1]) == sum(clone.metrics("split")["sizes"].values())
+    assert int(printed.split()[0]) == sum(clone.metrics("split")["sizes"].values())
 
 
 def test_the_sample_is_honest(clone: Clone):
@@ -152,7 +154,7 @@ def test_a_shut_gate_keeps_the_last_good_dataset_and_says_why(clone: Clone):
     assert "the gate is shut" in clone.mondegreen("status")
     refused = clone.run("dvc", "repro", "--single-item", "--force", "export", status=255)
     assert "the gate has not passed" in refused
-    clone.git("checkout", "-q", ".")
+    clone.git("reset", "-q", "--hard")
     clone.run("dvc", "repro", "--quiet")
     assert clone.git("status", "--porcelain") == ""
     assert clone.dataset_hash() == before
@@ -185,7 +187,7 @@ def test_from_recording_to_dataset_and_back(clone: Clone, tmp_path: Path):
     clone.set_param("split", "seed", 12345)
     clone.run("dvc", "repro", "--quiet")
     assert set(freeze) <= set(_case_ids(clone, "test"))
-    clone.git("checkout", "-q", ".")
+    clone.git("reset", "-q", "--hard")
 
     shutil.rmtree(clone.path / ".dvc/cache")
     clone.git("checkout", "-q", version)
@@ -194,6 +196,16 @@ def test_from_recording_to_dataset_and_back(clone: Clone, tmp_path: Path):
     clone.run("dvc", "pull", "--quiet", "--force")
     assert "up to date" in clone.run("dvc", "status")
     assert sum(clone.metrics("split")["sizes"].values()) == rows + 4
+
+
+PREDICTIONS = """
+import json, pandas
+rows = pandas.read_parquet("data/splits.parquet").query("split == 'test'")
+for name, column in (("before", "original_transcript"), ("predictions", "corrected_transcript")):
+    with open(f"{name}.jsonl", "w") as file:
+        for case_id, text in zip(rows["case_id"], rows[column]):
+            print(json.dumps({"case_id": case_id, "hypothesis": text}), file=file)
+"""
 
 
 def test_the_readme_runs(clone: Clone, tmp_path: Path):
@@ -217,6 +229,8 @@ def test_the_readme_runs(clone: Clone, tmp_path: Path):
     commands = [line for line in lines if line.startswith(("mondegreen ", "dvc ", "git "))]
     assert len(commands) >= 9
     for command in commands:
+        if command.startswith("mondegreen evaluate"):
+            clone.run(sys.executable, "-c", PREDICTIONS)
         if not command.startswith("git clone"):
             clone.run("bash", "-c", f"set -e; {path}; {command}")
     assert clone.metrics("collect")["batches"] >= 2

@@ -117,9 +117,11 @@ def test_refusals_of_other_events(recorder: Recorder):
 def test_metadata_never_costs_the_event(recorder: Recorder):
     loop: dict[str, object] = {}
     loop["self"] = loop
+    recorder.failure(None, original_transcript="x", metadata={"a": "\ud800"})
     for metadata in ({"path": Path("x"), "nan": float("nan")}, loop, {("a", 1): 2}):
         recorder.failure(None, original_transcript="x", metadata=metadata)
-    assert recorded(recorder.path)[0]["metadata"] == {"path": "x", "nan": "NaN"}
+    assert recorded(recorder.path)[0]["metadata"] == {"a": "\ufffd"}
+    assert recorded(recorder.path)[1]["metadata"] == {"path": "x", "nan": "NaN"}
     assert all(event["metadata"] for event in recorded(recorder.path))
 
 
@@ -138,6 +140,12 @@ def test_ids_grow_although_the_clock_jumps_back(monkeypatch):
     later = [events.new_id() for _ in range(1000)]
     assert sorted([first, *later]) == [first, *later]
     assert len(set(later)) == 1000
+
+
+def test_any_year_can_be_read_back():
+    event = events.make_event("learning_progress", stage="s", metrics={}, recorded_at="0001-01-01")
+    assert events.decode(events.encode(event)) == event
+    assert event["recorded_at"] == "0001-01-01T00:00:00.000000Z"
 
 
 def test_threads_share_one_segment(recorder: Recorder):

@@ -73,9 +73,7 @@ def test_public_names():
     assert mondegreen.__version__ == PROJECT["project"]["version"]
 
 
-@pytest.mark.parametrize(
-    "statement", ["import mondegreen", "from mondegreen import Recorder", "import mondegreen.cli"]
-)
+@pytest.mark.parametrize("statement", ["import mondegreen", "from mondegreen import Recorder", "import mondegreen.cli"])
 def test_an_import_loads_the_standard_library_alone(statement):
     code = f"""
 import sys

@@ -13,6 +13,7 @@ from mondegreen.errors import DataError
 Samples = npt.NDArray[np.int16]
 
 _BLOCK_FRAMES = 1 << 16
+_FITS_16_BIT = ("PCM_16", "PCM_S8", "PCM_U8")  # libsndfile gives these as 16 bit exactly, four times as fast
 MAX_SECONDS = 4 * 3600
 """A clip that decodes to more than this is no clip: a header may claim, or a codec unpack to, any length."""
 
@@ -44,10 +45,11 @@ def decode(data: bytes) -> Decoded:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             limit = MAX_SECONDS * sound.samplerate
+            exact = sound.subtype in _FITS_16_BIT
             blocks = []
             frames = 0
-            while len(block := sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
-                blocks.append(np.clip(np.rint(block * 32768.0), -32768, 32767).astype("<i2"))
+            while len(block := sound.read(_BLOCK_FRAMES, dtype="int16" if exact else "float32", always_2d=True)):
+                blocks.append(block if exact else np.clip(np.rint(block * 32768.0), -32768, 32767).astype("<i2"))
                 frames += len(block)
                 if frames > limit:
                     raise DataError(f"decodes to more than {MAX_SECONDS} s")

@@ -20,6 +20,7 @@ COMMANDS = {
     "import": "record the cases of a CSV, JSON Lines or Parquet file",
     "ingest": "seal what was recorded into a batch in data/raw",
     "status": "show the cases, the dataset, and what to do next",
+    "evaluate": "measure a model on a split of the dataset, or compare two",
 }
 """Every sub-command with its line of help; `import` lives in the module `import_`."""
 

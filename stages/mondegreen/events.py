@@ -30,9 +30,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise RecordError(field, value, "a string")
-    if value.isascii():
-        return value
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _encodable(value)
+
+
+def _encodable(text: str) -> str:
+    """Return `text` with lone surrogates, which UTF-8 cannot hold, replaced."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _identifier(field: str, value: Any) -> str:
@@ -95,7 +98,8 @@ def _metadata(field: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise RecordError(field, value, "a dictionary")
     try:
-        return dict(json.loads(json.dumps(value, default=str), parse_constant=str))
+        text = json.dumps(value, default=str, ensure_ascii=False)
+        return dict(json.loads(_encodable(text), parse_constant=str))
     except (ValueError, TypeError, RecursionError):
         return {"unserialisable": ascii(value)[:1000]}
 
@@ -184,6 +188,10 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 """The fields without which an event of a kind means nothing."""
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
+_COMMON = {"schema", "event", "event_id", "recorded_at"}
+
+
 def make_event(kind: str, *, event_id: str | None = None, recorded_at: str | None = None, **fields: Any) -> Event:
     """Return a checked event of `kind`; `event_id` and `recorded_at` are new ones unless given.
 
@@ -210,7 +218,7 @@ def check_event(event: Mapping[str, Any]) -> Event:
         raise RecordError("schema", event.get("schema"), f"{SCHEMA}; a newer number needs a newer Mondegreen")
     if not isinstance(kind, str) or kind not in FIELDS:
         raise RecordError("event", kind, f"one of {', '.join(FIELDS)}")
-    if unknown := event.keys() - FIELDS[kind].keys() - {"schema", "event", "event_id", "recorded_at"}:
+    if unknown := event.keys() - FIELDS[kind].keys() - _COMMON:
         raise RecordError(min(unknown), event[min(unknown)], f"a field of {kind}: {', '.join(FIELDS[kind])}")
     checked: Event = {
         "schema": SCHEMA,
@@ -233,7 +241,7 @@ def check_event(event: Mapping[str, Any]) -> Event:
 
 def encode(event: Event) -> bytes:
     """Return the line of `event`, newline included, in UTF-8."""
-    return json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+    return _encode(event).encode() + b"\n"
 
 
 def decode(line: bytes) -> Event:
@@ -259,7 +267,7 @@ def now() -> str:
 def timestamp(moment: datetime) -> str:
     """Return `moment` as RFC 3339 in UTC with microseconds; a naive time is taken as UTC."""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _timestamp(field: str, value: Any) -> str:

@@ -1,6 +1,6 @@
 """The log as tables: the events of the batches, one table per kind, as they were recorded."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +13,67 @@ from mondegreen.errors import DataError
 from mondegreen.events import FIELDS
 from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, PERFORMANCE
 
-KINDS = ("failure", "correction", "inference", "performance", "withdrawal")
-"""The kinds that the pipeline reads."""
+KINDS = tuple(FIELDS)
+"""All kinds of event."""
 
 Log = dict[str, pd.DataFrame]
 """A table per kind: a column per field of the event (`audio` as audio_sha256, audio_bytes, audio_ext) and `batch`."""
 
 _AUDIO = pa.struct([("sha256", pa.string()), ("bytes", pa.int64()), ("ext", pa.string())])
 _TYPES = {field.name: field.type for table in (CASES, CORRECTIONS, INFERENCES, PERFORMANCE) for field in table.arrow}
-_TYPES |= {"reason": pa.string(), "audio": _AUDIO}
+_TYPES |= {name: pa.string() for name in ("model_name", "parent", "reason", "stage")}
+_TYPES |= {"audio": _AUDIO, "training_data_size": pa.int64()}
 _COLUMNS = {kind: ("event_id", "recorded_at", *FIELDS[kind]) for kind in KINDS}
 
 
-def read(files: Iterable[Path]) -> Log:
-    """Return the events of the batches' `events.jsonl` files; raises `DataError` naming a line that is no event."""
-    parts = [_read_file(file) for file in files]
-    return {kind: _pandas(pa.concat_tables([part[kind] for part in parts] or [_arrow(kind, [], "")])) for kind in KINDS}
+def read(files: Iterable[Path], segments: Iterable[Path] = ()) -> Log:
+    """Return the events of the batches' `events.jsonl` files, and of a spool's segments (their `batch` is empty).
+
+    An event that stands in several places comes once. Raises `DataError` naming a line of a batch that is no event.
+    """
+    parts = [_tables(batch_events(file), file.parent.name) for file in files]
+    parts += [_tables(segment_events(segment), "") for segment in segments]
+    return {kind: _concatenated(kind, [part[kind] for part in parts]) for kind in KINDS}
 
 
-def _read_file(file: Path) -> dict[str, pa.Table]:
-    rows: dict[str, list[tuple[Any, ...]]] = {kind: [] for kind in KINDS}
+def _concatenated(kind: str, parts: list[pa.Table]) -> pd.DataFrame:
+    table = _pandas(pa.concat_tables(parts or [_arrow(kind, [], "")]))
+    return table.drop_duplicates("event_id", ignore_index=True) if len(parts) > 1 else table
+
+
+def segment_events(segment: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a spool's segment that can be read; what cannot is for ingest to report."""
+    try:
+        whole, _, _ = segment.read_bytes().rpartition(b"\n")
+    except FileNotFoundError:  # ingested and removed a moment ago
+        return
+    for line in whole.split(b"\n"):
+        try:
+            event = orjson.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and {"event", "event_id", "recorded_at"} <= event.keys():
+            yield event
+
+
+def batch_events(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a batch; raises `DataError` naming a line that is no event."""
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 event = orjson.loads(line)
-                if (kind := event["event"]) in rows:
-                    rows[kind].append(tuple(map(event.get, _COLUMNS[kind])))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                event["event"]
+            except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{file}, line {number} is no event: a batch never changes, restore it") from error
-    return {kind: _arrow(kind, rows[kind], file.parent.name) for kind in KINDS}
+            yield event
+
+
+def _tables(events: Iterable[dict[str, Any]], batch: str) -> dict[str, pa.Table]:
+    rows: dict[str, list[tuple[Any, ...]]] = {kind: [] for kind in KINDS}
+    for event in events:
+        if (kind := event["event"]) in rows:
+            rows[kind].append(tuple(map(event.get, _COLUMNS[kind])))
+    return {kind: _arrow(kind, rows[kind], batch) for kind in KINDS}
 
 
 def _arrow(kind: str, rows: list[tuple[Any, ...]], batch: str) -> pa.Table:

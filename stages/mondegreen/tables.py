@@ -5,6 +5,7 @@ The same table always makes the same bytes: fixed Parquet options, no pandas met
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def rounded(value: Any) -> Any:
     return round(value, DIGITS) + 0.0 if isinstance(value, float) else value
 
 
-def write_json(value: Mapping[str, Any], path: str | Path) -> None:
+def write_json(value: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write a metrics file for people and `dvc metrics diff`: keys sorted, floats rounded, whole or not at all."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -23,7 +24,10 @@ def progress(total: int, unit: str, what: str, *, scale: bool = False) -> Iterat
 
     `scale` writes the numbers with SI prefixes, as for bytes.
     """
+    if not sys.stderr.isatty() or find_spec("tqdm") is None:
+        yield lambda by: None
+        return
     from tqdm import tqdm
 
-    with tqdm(total=total, unit=unit, desc=what, unit_scale=scale, disable=not sys.stderr.isatty(), leave=False) as bar:
+    with tqdm(total=total, unit=unit, desc=what, unit_scale=scale, leave=False) as bar:
         yield bar.update

@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import shutil
 import signal
 import statistics
@@ -17,22 +16,34 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import psutil
 from material import clip, events
 from running import ROOT, Clone, Usage
+from table import Row, at_most, heading, line, machine, within
 
 from mondegreen import Recorder
-from mondegreen.events import Event, encode
+from mondegreen.events import Event, encode, make_event, new_id
 from mondegreen.spool import sync_folder
+
+INGEST = "import sys; from mondegreen.cli import main; sys.exit(main(['ingest']))"
+SEAL = """
+from pathlib import Path
+from mondegreen.ingest import ingest
+ingest(Path("data/inbox"), Path("data/raw"), track=lambda batch: None)
+"""
+PREPARE = """
+import runpy
+for stage in ("collect", "validate", "gate", "split"):
+    runpy.run_path(f"stages/{stage}.py")["main"]()
+"""
 
 NEEDED = 6_000_000_000
 """Bytes of disk at most."""
@@ -55,34 +66,7 @@ class Sizes:
     nothing: int = 7
 
 
-QUICK = Sizes(60, 16_000, 2, 20, 3, 400, 40, 60, 16_044, 1, 1)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: ours against the floor, in `unit`; the target as text, and whether it is met (None: none)."""
-
-    what: str
-    ours: float
-    floor: float | None
-    unit: str
-    target: str = ""
-    met: bool | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        """Ours over the floor."""
-        return self.ours / self.floor if self.floor else None
-
-
-def at_most(what: str, ours: float, unit: str, limit: float) -> Row:
-    """Return a row with an absolute target."""
-    return Row(what, ours, None, unit, f"<= {limit:g} {unit}", ours <= limit)
-
-
-def within(what: str, ours: float, floor: float, unit: str, limit: float | None = None) -> Row:
-    """Return a row whose target, if it has one, is a multiple of the floor."""
-    return Row(what, ours, floor, unit, f"<= {limit:g}x" if limit else "", ours <= limit * floor if limit else None)
+QUICK = Sizes(60, 16_000, 2, 20, 3, 400, 40, 60, 80_044, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -102,7 +86,7 @@ class Bench:
         with Recorder(clone.path / "data/inbox", durability="os") as recorder:
             while some := list(islice(waiting, 1000)):
                 recorder.extend(some)
-        ingest(clone)
+        clone.run("python", "-c", INGEST)
         return clone, clone.run("dvc", "repro")
 
 
@@ -111,22 +95,18 @@ def new_clone(folder: Path) -> Clone:
     return Clone(folder)
 
 
-def ingest(clone: Clone) -> None:
-    """Run `mondegreen ingest`, whether or not the console script is installed."""
-    clone.run(sys.executable, "-c", "import sys; from mondegreen.cli import main; sys.exit(main(['ingest']))")
-
-
 # -- a durable record
 
 
 def record(bench: Bench) -> Iterator[Row]:
-    """One event without audio against write and fdatasync of the same bytes."""
-    ours, floor = [], []
+    """One event without audio against write and fdatasync of as many bytes."""
     with Recorder(bench.folder / "record") as recorder, Appender(bench.folder / "record.floor") as appender:
-        for event in failures(bench.sizes.records, warm=recorder):
-            seconds, line = timed_record(recorder, None, event)
-            ours.append(seconds)
-            floor.append(timed(lambda line=line: appender.append(line)))
+        rounds = (
+            (partial(recorder.failure, None, **case.fields), partial(appender.append, case.line))
+            for case in recorded(bench.sizes.records, recorder)
+        )
+        ours, floor = in_turn(rounds)
+        check_same_bytes(recorder, [appender])
     yield from percentiles("record", "write + fdatasync", ours, floor, (1.5, 2.0))
 
 
@@ -136,20 +116,64 @@ def record_audio(bench: Bench) -> Iterator[Row]:
     Two floors: as the target has it, and with the fsync of the folder without which the renamed audio may be lost.
     The spool is in use: its 256 folders of audio are there.
     """
-    ours, bare, whole = [], [], []
-    random, size = Random(1), bench.sizes.record_audio
-    with Recorder(bench.folder / "audio") as recorder, Appender(bench.folder / "audio.floor") as appender:
-        for number in range(256):
-            (bench.folder / f"audio/audio/{number:02x}").mkdir(parents=True, exist_ok=True)
-        for event in failures(bench.sizes.records, warm=recorder):
-            sounds = [clip(random, size) for _ in range(3)]
-            seconds, line = timed_record(recorder, sounds[0], event)
-            ours.append(seconds)
-            bare.append(timed(lambda line=line, sound=sounds[1]: appender.store(sound, line, sync=False)))
-            whole.append(timed(lambda line=line, sound=sounds[2]: appender.store(sound, line, sync=True)))
+    random, size, folder = Random(1), bench.sizes.record_audio, bench.folder
+    for number in range(256):
+        (folder / f"audio/audio/{number:02x}").mkdir(parents=True)
+    with Recorder(folder / "audio") as recorder, Appender(folder / "bare") as bare, Appender(folder / "full") as full:
+        rounds = (
+            (
+                partial(recorder.failure, clip(random, size), **case.fields),
+                partial(bare.store, clip(random, size), case.line, sync=False),
+                partial(full.store, clip(random, size), case.line, sync=True),
+            )
+            for case in recorded(bench.sizes.records, recorder, size)
+        )
+        ours, without, whole = in_turn(rounds)
+        check_same_bytes(recorder, [bare, full])
     name = f"record with {size // 1000} KB of audio"
-    yield from percentiles(name, "+ fsync + rename", ours, bare, (1.5, 2.0))
+    yield from percentiles(name, "+ fsync + rename", ours, without, (1.5, 2.0))
     yield from percentiles(name, "+ fsync + rename + fsync of folder", ours, whole, (None, None))
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a recorder is given, and a line as long as the one it writes."""
+
+    fields: Event
+    line: bytes
+
+
+_ADDED = ("schema", "event", "event_id", "recorded_at", "case_id", "audio")
+
+
+def recorded(count: int, recorder: Recorder, size: int | None = None) -> Iterator[Case]:
+    """Yield `count` failures, with audio of `size` bytes or without, after `recorder` has begun its segment."""
+    recorder.inference(inference_time=0.1, failed=False)
+    audio = None if size is None else {"sha256": "0" * 64, "bytes": size, "ext": ".wav"}
+    for event in islice((event for event in events(2, 2 * count + 100, 50) if event["event"] == "failure"), count):
+        fields = {name: value for name, value in event.items() if name not in _ADDED}
+        case_id = new_id()
+        made = make_event("failure", event_id=case_id, case_id=case_id, **fields)
+        yield Case(fields, encode(made | {"audio": audio}))
+
+
+def in_turn(rounds: Iterable[tuple[Callable[[], object], ...]]) -> list[list[float]]:
+    """Return the seconds of each kind of work; every round has all kinds, each time another one first."""
+    seconds: list[list[float]] = []
+    for number, works in enumerate(rounds):
+        seconds = seconds or [[] for _ in works]
+        for step in range(len(works)):
+            kind = (number + step) % len(works)
+            seconds[kind].append(timed(works[kind]))
+    return seconds
+
+
+def check_same_bytes(recorder: Recorder, floors: list["Appender"]) -> None:
+    """Raise `RuntimeError` unless the floors wrote as many bytes of events as the recorder, its first event aside."""
+    [segment] = (recorder.path / "events").iterdir()
+    ours = sum(map(len, segment.read_bytes().splitlines(keepends=True)[1:]))
+    if any(floor.written != ours for floor in floors):
+        raise RuntimeError(f"the recorder wrote {ours} bytes, the floors {[floor.written for floor in floors]}")
 
 
 class Appender:
@@ -157,7 +181,7 @@ class Appender:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        self._folder, self._count = folder, 0
+        self._folder, self._count, self.written = folder, 0, 0
         self._fd = os.open(folder / "lines", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def __enter__(self) -> "Appender":
@@ -167,7 +191,7 @@ class Appender:
         os.close(self._fd)
 
     def append(self, line: bytes) -> None:
-        os.write(self._fd, line)
+        self.written += os.write(self._fd, line)
         os.fdatasync(self._fd)
 
     def store(self, audio: bytes, line: bytes, *, sync: bool) -> None:
@@ -182,27 +206,6 @@ class Appender:
         if sync:
             sync_folder(self._folder)
         self.append(line)
-
-
-def failures(count: int, warm: Recorder) -> Iterator[Event]:
-    """Yield the fields of `count` failures, after `warm` has begun its segment."""
-    found = (event for event in events(2, 2 * count + 100, 50) if event["event"] == "failure")
-    warm.inference(inference_time=0.1, failed=False)
-    for event in islice(found, count):
-        yield {name: value for name, value in event.items() if name not in ("schema", "event", "audio", *_IDS)}
-
-
-_IDS = ("event_id", "recorded_at", "case_id")
-
-
-def timed_record(recorder: Recorder, audio: bytes | None, fields: Event) -> tuple[float, bytes]:
-    """Record a failure; return the seconds, and the line that was written."""
-    [segment] = (recorder.path / "events").iterdir()
-    before = segment.stat().st_size
-    seconds = timed(lambda: recorder.failure(audio, **fields))
-    with segment.open("rb") as file:
-        file.seek(before)
-        return seconds, file.read()
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -251,11 +254,9 @@ def rate(kind: type, folder: Path, line: bytes, sizes: Sizes) -> float:
 
 def append_many(kind: type, folder: Path, line: bytes, count: int, barrier: Any, spans: Any) -> None:
     """Append `count` events when all others are ready to, too; put the times of start and end into `spans`."""
-    fields = {
-        name: value for name, value in json.loads(line).items() if name not in ("schema", "event", "audio", *_IDS)
-    }
+    fields = {name: value for name, value in json.loads(line).items() if name not in _ADDED}
     with kind(folder if kind is Recorder else folder / str(os.getpid())) as target:
-        work = (lambda: target.failure(None, **fields)) if kind is Recorder else (lambda: target.append(line))
+        work = partial(target.failure, None, **fields) if kind is Recorder else partial(target.append, line)
         work()
         barrier.wait(timeout=120)
         start = time.monotonic()
@@ -274,7 +275,7 @@ def imports(bench: Bench) -> Iterator[Row]:
     for _ in range(bench.sizes.imports):
         for statement, found in statements.items():
             command = [sys.executable, "-c", statement]
-            found.append(timed(lambda command=command: subprocess.run(command, env=env, check=True)))
+            found.append(timed(partial(subprocess.run, command, env=env, check=True)))
     bare, *others = (1000 * statistics.median(found) for found in statements.values())
     for statement, ours in zip(list(statements)[1:], others, strict=True):
         yield Row(f"{statement} / bare Python", ours, bare, "ms", "<= +50 ms", ours - bare <= 50)
@@ -292,6 +293,7 @@ def cases(bench: Bench) -> Iterator[Row]:
     yield at_most(f"{name}: all processes", usage.peak_sum / 1e9, "GB", 2)
     for stage, seconds in usage.stage_seconds.items():
         yield Row(f"  {stage}", seconds, None, "s")
+    yield Row("  processor time of all", usage.processor_seconds, None, "s")
     yield Row("  dvc itself", usage.seconds - sum(usage.stage_seconds.values()), None, "s")
 
 
@@ -299,7 +301,6 @@ def nothing(bench: Bench) -> Iterator[Row]:
     """`dvc repro` when nothing changed, against `dvc status`."""
     clone, _ = bench.built
     ours, floor = [], []
-    clone.run("dvc", "status")
     for _ in range(bench.sizes.nothing):
         ours.append(clone.run("dvc", "repro").seconds)
         floor.append(clone.run("dvc", "status").seconds)
@@ -311,18 +312,14 @@ def audio(bench: Bench) -> Iterator[Row]:
     sizes = bench.sizes
     clone = new_clone(bench.folder / "clips")
     record_clips(clone.path / "data/inbox", sizes)
-    ingest(clone)
-    shutil.rmtree(clone.path / ".dvc/cache")  # the disk is needed
-    stages = (
-        "import runpy; [runpy.run_path(f'stages/{s}.py') ['main']() for s in 'collect validate gate split'.split()]"
-    )
-    clone.run(sys.executable, "-c", stages)
+    clone.run("python", "-c", SEAL)
+    clone.run("python", "-c", PREPARE)
     packs = sorted(clone.path.glob("data/raw/*/audio-*.parquet"))
     ours: dict[str, list[Usage]] = {"export": [], "audit": []}
     floor = []
     for _ in range(sizes.repeats):
         os.sync()
-        floor.append(timed(lambda: copy_and_hash(packs, bench.folder / "copy")))
+        floor.append(timed(partial(copy_and_hash, packs, bench.folder / "copy")))
         shutil.rmtree(bench.folder / "copy")
         os.sync()
         for stage, found in ours.items():
@@ -363,31 +360,6 @@ BENCHES: dict[str, Callable[[Bench], Iterator[Row]]] = {
 }
 
 
-# -- the table
-
-
-def machine(folder: Path) -> str:
-    """Return what the figures were measured on."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    models = [line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")]
-    mounts = [part for part in psutil.disk_partitions(all=True) if folder.is_relative_to(part.mountpoint)]
-    mount = max(mounts, key=lambda part: len(part.mountpoint))
-    return (
-        f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores, "
-        f"{psutil.virtual_memory().total / 2**30:.0f} GiB memory, {mount.fstype} ({mount.device}), "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}; "
-        f"load average before: {os.getloadavg()[0]:.1f}"
-    )
-
-
-def line(row: Row) -> str:
-    """Return a row as a line of the table."""
-    floor = "" if row.floor is None else f"{row.floor:,.2f}"
-    ratio = "" if row.ratio is None else f"{row.ratio:.2f}x"
-    met = {True: "yes", False: "NO", None: ""}[row.met]
-    return f"{row.what:<78}{row.ours:>10,.2f}{floor:>10} {row.unit:<4}{ratio:>7}  {row.target:<10}{met}".rstrip()
-
-
 def main() -> int:
     """Measure, print, and return 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -406,12 +378,14 @@ def main() -> int:
             parser.error(f"{build} needs {NEEDED / 1e9:g} GB free while this runs")
         say = sys.stderr if arguments.json else sys.stdout
         print(machine(Path(folder)), f"at most {NEEDED / 1e9:g} GB of disk in {folder}", sep="\n", file=say)
-        print(f"\n{'what':<78}{'ours':>10}{'floor':>10} {'unit':<4}{'ratio':>7}  {'target':<10}met", file=say)
+        print("", heading(), sep="\n", file=say)
         bench = Bench(Path(folder), QUICK if arguments.quick else Sizes())
         for name in arguments.only:
             for row in BENCHES[name](bench):
                 rows.append(row)
                 print(line(row), file=say, flush=True)
+    if not any(build.iterdir()):
+        build.rmdir()
     if arguments.json:
         print(json.dumps([{**asdict(row), "ratio": row.ratio} for row in rows], indent=2))
     return int(any(row.met is False for row in rows))

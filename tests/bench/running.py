@@ -25,12 +25,13 @@ SAMPLED = 0.1
 
 @dataclass
 class Usage:
-    """What a command took: seconds; bytes of its largest process, and of all its processes together.
+    """What a command took: seconds of clock and processor; bytes of its largest process, and of all together.
 
     `peak` is the kernel's own figure. `peak_sum` adds up samples of resident memory, shared pages in every process.
     """
 
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     peak: int = 0
     peak_sum: int = 0
     stages: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -68,7 +69,7 @@ class Clone:
         self.run("git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "-q", "-m", "start")
 
     def run(self, *command: str) -> Usage:
-        """Run `command` here and measure it; raises `CalledProcessError` with its output when it fails."""
+        """Run `command` here and measure it; raises `RuntimeError` with its output when it fails."""
         usage = Usage()
         with (self.path.parent / "output.txt").open("w+b") as output:
             start = time.perf_counter()
@@ -79,6 +80,7 @@ class Clone:
                 _, status, resources = os.wait4(process.pid, 0)
             usage.seconds = time.perf_counter() - start
             process.returncode = os.waitstatus_to_exitcode(status)
+            usage.processor_seconds = resources.ru_utime + resources.ru_stime
             usage.peak = resources.ru_maxrss * 1024
             output.seek(0)
             if process.returncode:

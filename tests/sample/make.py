@@ -5,10 +5,10 @@ PocketSphinx transcribes the clip, and what happened is recorded and sealed as a
 program espeak-ng (made with 1.51) and the extra `[dev]`. Sound and transcripts come out the same on every run of one
 machine; ids, times and the measured inference times do not.
 
-Columns of utterances.csv: `text` is the right transcript, `spoken` what espeak-ng reads where that differs, `noise`
-(see `noise`) lies `snr` dB below the speech (empty: the room's noise alone); without a speaker nobody speaks.
-`handling` says how the case is treated should the recogniser fail (see `corrections` and `record`), `earlier` what a
-first annotator wrote who does not agree with the second.
+Columns of utterances.csv: `text` is the right transcript, `spoken` what espeak-ng reads where that differs. `noise`
+(see there) lies `snr` dB below the speech; without it there is the room's noise alone; with `fade` the second half
+fades away; without a speaker nobody speaks. `handling` says how the case is treated should the recogniser fail (see
+`corrections` and `record`), `earlier` what a first annotator wrote who does not agree with the second.
 """
 
 import contextlib
@@ -25,7 +25,9 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,16 +46,26 @@ Samples = npt.NDArray[np.float64]
 
 MODEL = "pocketsphinx-5.1.1-en-us"
 RATE = 16_000  # Hz
-LEVEL = 0.008  # root mean square of the speech; quiet, so that FLAC stays small
-ROOM_SNR = 27.0  # dB; PocketSphinx hears synthetic speech better above a noise floor
+LEVEL = 0.007  # root mean square of the speech; quiet, so that FLAC stays small
+ROOM_SNR = "27"  # dB; PocketSphinx hears synthetic speech better above a noise floor
+FADE = 0.003  # what is left of the speech's level at the end of a fading clip
 PAD = RATE // 10  # samples of room before and after the speech
 SILENT_SECONDS = 2.0  # length of a clip in which nobody speaks
 PAUSE = 0.5  # s between the clips of a recording
 CLIPS_PER_RECORDING = 5
 LOW_CONFIDENCE = 0.15
 
-TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
-UNITS = dict(zip("one two three four five six seven eight nine".split(), range(1, 10), strict=True))
+TENS = {
+    "twenty": 20,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "sixty": 60,
+    "seventy": 70,
+    "eighty": 80,
+    "ninety": 90,
+}
+UNITS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9}
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,8 @@ def noise(kind: str, n: int, seed: int) -> Samples:
         sound = np.convolve(hits, np.exp(-np.arange(80) / 12), "same") + 0.004 * white
     else:
         sound = white * (np.exp(-((2.5 * t) % 1) * 12) + 0.02 if kind == "knocks" else 1)
-    return sound / np.sqrt(np.mean(sound**2))
+    normalised: Samples = sound / np.sqrt(np.mean(sound**2))
+    return normalised
 
 
 def synthesise(utterance: Utterance) -> npt.NDArray[np.int16]:
@@ -123,9 +136,11 @@ def synthesise(utterance: Utterance) -> npt.NDArray[np.int16]:
     samples, rate = soundfile.read(io.BytesIO(wav))
     speech = resample_poly(samples, RATE, rate)
     sound = np.pad(speech * LEVEL / np.sqrt(np.mean(speech**2)), PAD)
-    for kind, snr in [("pink", ROOM_SNR), (utterance.noise, float(utterance.snr or 0))]:
-        if kind:
-            sound = sound + LEVEL * 10 ** (-snr / 20) * noise(kind, len(sound), utterance.number)
+    if utterance.noise == "fade":  # from the middle on, the speaker walks away
+        sound = sound * np.geomspace(1 / FADE, FADE, len(sound)).clip(max=1)
+    for kind, snr in [("pink", ROOM_SNR), (utterance.noise, utterance.snr)]:
+        if snr:
+            sound = sound + LEVEL * 10 ** (-float(snr) / 20) * noise(kind, len(sound), utterance.number)
     return np.rint(sound * 32767).clip(-32768, 32767).astype(np.int16)
 
 
@@ -149,7 +164,7 @@ def own_findings(heard: Heard) -> tuple[list[str], float | None]:
     words = heard.transcript.split()
     if not words:
         return ["empty"], 1.0
-    types = ["repeated_words"] if any(a == b for a, b in zip(words, words[1:], strict=False)) else []
+    types = ["repeated_words"] if any(a == b for a, b in pairwise(words)) else []
     if heard.confidence is not None and heard.confidence < LOW_CONFIDENCE:
         return ["low_confidence", *types], round(1 - heard.confidence, 4)
     return types, None
@@ -241,7 +256,7 @@ def run(recorder: Recorder) -> None:
         words = normalise(utterance.spoken or utterance.text)
         scores["noisy" if utterance.noise else "quiet"].append(alignment.align(words, normalise(heard.transcript)))
         counts["failures" if failed else "right"] += 1
-        print(f"{source:<5}{heard.confidence or 0:.2f} {'FAIL' if failed else 'ok  '} {utterance.handling:<12}", end="")
+        print(f"{source:<5}{heard.confidence or 0:.2f} {'FAIL' if failed else 'ok  '} {utterance.handling:<13}", end="")
         print(f"{utterance.text or utterance.noise!r} => {heard.transcript}")
         if failed:
             soundfile.write(f"{recording}-{utterance.number:03d}.flac", pcm, RATE, compression_level=1.0)
@@ -254,7 +269,7 @@ def run(recorder: Recorder) -> None:
         ends[recording] += seconds + PAUSE
     for condition, aligned in scores.items():
         total = alignment.corpus(aligned)
-        rates = {"wer": round(total.wer or 0, 6), "cer": round(total.cer or 0, 6)}
+        rates: dict[str, Any] = {"wer": round(total.wer or 0, 6), "cer": round(total.cer or 0, 6)}
         recorder.performance(**rates, model_version=MODEL, metadata={"condition": condition}, utterances=len(aligned))
         print(condition, rates)
     recorder.learning_progress("collection", dict(counts))

@@ -4,8 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from importlib.util import find_spec
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mondegreen import importer, sources
@@ -70,8 +69,6 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _bar(source: sources.Source) -> AbstractContextManager[Callable[[int], object]]:
-    if find_spec("tqdm") is None:  # an import needs nothing but the standard library
-        return nullcontext(lambda by: None)
     return progress(source.total, source.unit, "importing", scale=True)
 
 

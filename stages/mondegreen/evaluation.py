@@ -1,0 +1,398 @@
+"""How well a model does on a split of the dataset: error rates with intervals, silence, slices.
+
+A model's predictions are JSON Lines, one `{"case_id": …, "hypothesis": …}` per case of the split, all of them: a model
+that crashed on half of the test set is not measured on the rest. What it was measured on is part of every result
+(`test_set`, `normaliser`), since figures of different test sets or normalisers do not compare.
+"""
+
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mondegreen.alignment import Alignment, Corpus, align, corpus
+from mondegreen.bootstrap import FEWEST_BLOCKS, Blocks, Estimate, choose_blocks, corpus_rate
+from mondegreen.errors import DataError, ParamsError
+from mondegreen.recorder import Recorder
+from mondegreen.tables import rounded
+from mondegreen.text import NORMALISERS
+
+LISTED = 20
+"""How many examples of each kind of problem an error names, and how many speakers (types, …) make slices."""
+
+RESAMPLES, SEED = 1000, 1
+BANDS = ((2.0, "under 2 s"), (5.0, "2 to 5 s"), (10.0, "5 to 10 s"), (20.0, "10 to 20 s"), (np.inf, "20 s and more"))
+"""Duration bands: upper bound in seconds (not in the band) and name."""
+
+_COLUMNS = ["case_id", "text", "error_types", "speaker_id", "recording_id", "language", "duration"]
+_SHARD = re.compile(r"(?P<split>\w+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
+
+
+@dataclass(frozen=True)
+class References:
+    """The cases of a split, sorted by case_id, with the dataset's columns; `test_set` is a digest of ids and texts."""
+
+    split: str
+    test_set: str
+    rows: pd.DataFrame = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Corpus rates with their intervals, and the sums they come from."""
+
+    wer: Estimate
+    cer: Estimate
+    sums: Corpus
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the cases; `name` is None for those without one, `blocks` is what was drawn together."""
+
+    name: str | None
+    cases: int
+    wer: Estimate
+    cer: Estimate
+    blocks: str
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The largest slices by one property; `other_slices` more, holding `other_cases`, are counted alone."""
+
+    slices: tuple[Slice, ...]
+    other_slices: int
+    other_cases: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model did on a split. Rates are shares, not rounded, and None where nothing is there to divide by.
+
+    `cases` has a row per case: its texts, the dataset's columns, and the counts of `Alignment`, raw ones with `raw_`.
+    """
+
+    split: str
+    test_set: str
+    normaliser: str
+    dataset_version: str | None
+    blocks: Blocks
+    normalised: Rates
+    raw: Rates
+    empty_rate: float | None
+    utterance_error_rate: float
+    slices: dict[str, Slices]
+    notes: tuple[str, ...]
+    cases: pd.DataFrame = field(repr=False, compare=False)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the numbers of the performance event besides wer and cer; what is not known is left out."""
+        plain, raw = self.normalised, self.raw
+        known = {
+            "raw_wer": raw.wer.value,
+            "raw_cer": raw.cer.value,
+            "wer_low": plain.wer.low,
+            "wer_high": plain.wer.high,
+            "cer_low": plain.cer.low,
+            "cer_high": plain.cer.high,
+            "substitutions": plain.sums.substitutions,
+            "deletions": plain.sums.deletions,
+            "insertions": plain.sums.insertions,
+            "cases": len(self.cases),
+            "silence_hallucination_rate": plain.sums.silence_hallucination_rate,
+            "empty_rate": self.empty_rate,
+            "utterance_error_rate": self.utterance_error_rate,
+        }
+        return {name: rounded(value) for name, value in known.items() if value is not None}
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the figures may be compared within: test set, split, normaliser, and how intervals were made."""
+        blocks = {"kind": self.blocks.kind, "count": self.blocks.count}
+        return {"test_set": self.test_set, "split": self.split, "normaliser": self.normaliser, "blocks": blocks}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything but the single cases, for JSON, floats rounded."""
+        sums = self.normalised.sums
+        shares = {
+            "silence_hallucination_rate": sums.silence_hallucination_rate,
+            "silent_cases": sums.silent_utterances,
+            "silence_hallucinations": sums.silence_hallucinations,
+            "empty_rate": self.empty_rate,
+            "utterance_error_rate": self.utterance_error_rate,
+        }
+        rates = {name: _rates_dict(each) for name, each in (("normalised", self.normalised), ("raw", self.raw))}
+        slices = {kind: asdict(each) for kind, each in self.slices.items()}
+        identity = self.metadata() | {"dataset_version": self.dataset_version, "cases": len(self.cases)}
+        return dict(rounded(identity | shares | rates | {"slices": slices, "notes": self.notes}))
+
+    def case_rows(self) -> list[dict[str, Any]]:
+        """Return the result case by case, for JSON."""
+        columns = ["case_id", "text", "hypothesis", *Alignment._fields]
+        return [{str(key): rounded(row[key]) for key in row} for row in self.cases[columns].to_dict("records")]
+
+
+def read_references(dataset: Path, split: str) -> References:
+    """Return the cases of `split` from the Parquet shards of a dataset folder, without their audio.
+
+    Raises `DataError`: no such split, a missing shard, a case without text, a case_id twice.
+    """
+    shards = _shards(dataset, split)
+    try:
+        table = pa.concat_tables([pq.read_table(shard, columns=_COLUMNS) for shard in shards])
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{shards[0].parent}: {split} cannot be read ({str(error)[:200]}): run 'dvc checkout'"
+        ) from error
+    if missing := sorted(set(_COLUMNS) - set(table.column_names)):
+        raise DataError(f"{shards[0]} has no column {missing[0]}: it is no shard of a Mondegreen dataset")
+    columns = {name: pd.Series(table[name].to_pylist(), dtype=object) for name in _COLUMNS}
+    rows = pd.DataFrame(columns).sort_values("case_id", ignore_index=True)
+    if rows.empty or rows[["case_id", "text"]].isna().any(axis=None) or rows["case_id"].duplicated().any():
+        raise DataError(f"{shards[0].parent}: {split} needs cases, each with a text and a case_id of its own")
+    identity = json.dumps(rows[["case_id", "text"]].to_numpy().tolist(), separators=(",", ":"))
+    return References(split, hashlib.sha256(identity.encode()).hexdigest()[:16], rows)
+
+
+def _shards(dataset: Path, split: str) -> list[Path]:
+    found = {path: match for path in (dataset / "data").glob("*.parquet") if (match := _SHARD.fullmatch(path.name))}
+    if not found:
+        raise DataError(f"{dataset} holds no dataset (no data/*.parquet): run 'dvc repro' or 'dvc checkout'")
+    shards = sorted(path for path, match in found.items() if match["split"] == split)
+    if not shards:
+        splits = ", ".join(sorted({match["split"] for match in found.values()}))
+        raise DataError(f"{dataset} has no split {split!r}: choose one of {splits}")
+    if {(int(found[path]["number"]), int(found[path]["count"])) for path in shards} != {
+        (number, len(shards)) for number in range(len(shards))
+    }:
+        raise DataError(f"{dataset}: {split} misses a shard, or has one too many: run 'dvc checkout' or 'dvc pull'")
+    return shards
+
+
+def read_predictions(path: Path, references: References) -> list[str]:
+    """Return the hypothesis of every case of `references`, in its order, from JSON Lines (`.gz`: compressed).
+
+    Raises one `DataError` that lists every problem: lines that are no prediction, hypotheses that are no string,
+    case_ids twice, missing or not of this split; up to `LISTED` of each kind, the totals exact.
+    """
+    wanted = dict.fromkeys(references.rows["case_id"], "")
+    seen: set[str] = set()
+    problems: dict[str, list[str]] = defaultdict(list)
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        case_id, hypothesis = _prediction(line)
+        if case_id is None:
+            problems["not of the form {case_id, hypothesis}"].append(f"line {number}")
+        elif case_id in seen:
+            problems["given twice"].append(case_id)
+        elif case_id not in wanted:
+            problems[f"not in {references.split}"].append(case_id)
+        elif hypothesis is None:
+            problems["hypothesis is not a string"].append(case_id)
+        else:
+            wanted[case_id] = hypothesis
+        seen.add(case_id or "")
+    problems["missing"] = [case_id for case_id in wanted if case_id not in seen]
+    if lists := [_listed(what, which) for what, which in problems.items() if which]:
+        raise DataError(
+            f"{path}: cannot be measured against the {len(wanted)} cases of {references.split}; "
+            'give each exactly one hypothesis, "" where the model heard nothing\n' + "\n".join(lists)
+        )
+    return list(wanted.values())
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield from file
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _prediction(line: bytes) -> tuple[str | None, str | None]:
+    """Return case_id and hypothesis, each None where it is not a string."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, None
+    values = (row.get("case_id"), row.get("hypothesis")) if isinstance(row, dict) else (None, None)
+    case_id, hypothesis = (
+        value.encode("utf-8", "replace").decode() if isinstance(value, str) else None for value in values
+    )
+    return case_id, hypothesis
+
+
+def _listed(what: str, which: Sequence[str]) -> str:
+    more = f" and {len(which) - LISTED} more" if len(which) > LISTED else ""
+    return f"  {len(which)} {what}: {', '.join(which[:LISTED])}{more}"
+
+
+def dataset_version(root: Path) -> str | None:
+    """Return the DVC hash of data/dataset, as stage `export` left it in dvc.lock; None where it was never built."""
+    lock = root / "dvc.lock"
+    if not lock.exists():
+        return None
+    try:
+        stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
+        outs = stages.get("export", {}).get("outs", [])
+        return next((str(out["md5"]) for out in outs if out["path"] == "data/dataset"), None)
+    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{lock} cannot be read ({error}): restore it, or give --dataset-version") from error
+
+
+def evaluate(
+    references: References,
+    hypotheses: Sequence[str],
+    *,
+    normaliser: str,
+    dataset_version: str | None = None,
+) -> Evaluation:
+    """Measure one hypothesis per case of `references`, in its order, under `normaliser` and as they stand.
+
+    Blocks are speakers; recordings or cases where there are too few (see `bootstrap.choose_blocks`). A case with an
+    empty reference counts in the silence rate and in `utterance_error_rate`, the share of cases with any error.
+    Raises `ParamsError` for an unknown normaliser.
+    """
+    if normaliser not in NORMALISERS:
+        raise ParamsError(f"normaliser {normaliser!r} is unknown: choose one of {', '.join(NORMALISERS)}")
+    rows = references.rows.assign(hypothesis=pd.Series(list(hypotheses), dtype=object))
+    plain, raw = _alignments(rows, normaliser), _alignments(rows, "none-1")
+    cases = pd.concat([rows, pd.DataFrame(plain), pd.DataFrame(raw).add_prefix("raw_")], axis=1)
+    blocks = blocks_of(cases)
+    spoken = [each for each in plain if each.reference_words]
+    silent_output = sum(each.deletions == each.reference_words for each in spoken)
+    wrong = sum(each.word_errors > 0 for each in plain)
+    return Evaluation(
+        split=references.split,
+        test_set=references.test_set,
+        normaliser=normaliser,
+        dataset_version=dataset_version,
+        blocks=blocks,
+        normalised=Rates(*_estimates(cases, blocks), corpus(plain)),
+        raw=Rates(*_estimates(cases, blocks, "raw_"), corpus(raw)),
+        empty_rate=silent_output / len(spoken) if spoken else None,
+        utterance_error_rate=wrong / len(plain),
+        slices=_slices(cases),
+        notes=tuple(_notes(cases, blocks)),
+        cases=cases,
+    )
+
+
+def record(evaluation: Evaluation, recorder: Recorder, model_version: str) -> None:
+    """Record the `performance` event of `evaluation`; raises `DataError` where there is no WER to record."""
+    wer, cer = evaluation.normalised.wer.value, evaluation.normalised.cer.value
+    if wer is None or cer is None:
+        raise DataError(f"no case of {evaluation.split} has words, so there is no WER to record: use --no-record")
+    recorder.performance(
+        wer=rounded(wer),
+        cer=rounded(cer),
+        model_version=model_version,
+        dataset_version=evaluation.dataset_version,
+        metadata=evaluation.metadata(),
+        **evaluation.metrics(),
+    )
+
+
+def blocks_of(cases: pd.DataFrame) -> Blocks:
+    """Return the blocks of rows of `Evaluation.cases`: speakers if there are enough, else recordings, else cases."""
+    keys = {kind: cases[f"{kind}_id"].tolist() for kind in ("speaker", "recording", "case")}
+    return choose_blocks(keys, cases["reference_words"])
+
+
+def _alignments(rows: pd.DataFrame, normaliser: str) -> list[Alignment]:
+    fold = NORMALISERS[normaliser]
+    texts = zip(rows["text"], rows["hypothesis"], rows["language"], strict=True)
+    return [align(fold(text, language), fold(hypothesis, language)) for text, hypothesis, language in texts]
+
+
+def _estimates(cases: pd.DataFrame, blocks: Blocks, prefix: str = "") -> tuple[Estimate, Estimate]:
+    """Return WER and CER."""
+    words, characters = (cases[prefix + name].to_numpy() for name in ("reference_words", "reference_characters"))
+    return (
+        corpus_rate(word_errors(cases, prefix), words, blocks.labels, resamples=RESAMPLES, seed=SEED),
+        corpus_rate(cases[f"{prefix}character_errors"], characters, blocks.labels, resamples=RESAMPLES, seed=SEED),
+    )
+
+
+def word_errors(cases: pd.DataFrame, prefix: str = "") -> "pd.Series[int]":
+    """Return S + D + I of rows of `Evaluation.cases`."""
+    return cases[f"{prefix}substitutions"] + cases[f"{prefix}deletions"] + cases[f"{prefix}insertions"]
+
+
+def names_by_kind(cases: pd.DataFrame) -> dict[str, list[list[str | None]]]:
+    """Return which slices each row is in, by kind; an error type has no name where a case has none."""
+    return {
+        "error_type": [list(types) or [None] if types is not None else [None] for types in cases["error_types"]],
+        "speaker": [[name] for name in cases["speaker_id"]],
+        "language": [[name] for name in cases["language"]],
+        "duration": [[_band(seconds)] for seconds in cases["duration"]],
+    }
+
+
+def _band(seconds: float | None) -> str | None:
+    return None if seconds is None else next((name for bound, name in BANDS if seconds < bound), None)
+
+
+def _slices(cases: pd.DataFrame) -> dict[str, Slices]:
+    groups = {kind: _slices_by(cases, names) for kind, names in names_by_kind(cases).items()}
+    bands = [name for _, name in BANDS]
+    ordered = sorted(groups["duration"].slices, key=lambda each: bands.index(each.name) if each.name else len(bands))
+    return groups | {"duration": Slices(tuple(ordered), 0, 0)}
+
+
+def _slices_by(cases: pd.DataFrame, names: list[list[str | None]]) -> Slices:
+    """Return the `LISTED` largest slices, those of one size by name."""
+    sizes = Counter(name for each in names for name in each)
+    ranked = sorted(sizes, key=lambda name: (-sizes[name], name or ""))
+    kept, others = ranked[:LISTED], set(ranked[LISTED:])
+    rows: dict[str | None, list[int]] = {name: [] for name in kept}
+    for row, each in enumerate(names):
+        for name in rows.keys() & set(each):
+            rows[name].append(row)
+    slices = tuple(_slice(name, cases.iloc[rows[name]]) for name in kept)
+    return Slices(slices, len(others), sum(not others.isdisjoint(each) for each in names))
+
+
+def _slice(name: str | None, cases: pd.DataFrame) -> Slice:
+    blocks = blocks_of(cases)
+    return Slice(name, len(cases), *_estimates(cases, blocks), blocks.kind)
+
+
+def _notes(cases: pd.DataFrame, blocks: Blocks) -> Iterator[str]:
+    """Say what the intervals do not cover."""
+    speakers = cases["speaker_id"].nunique()
+    if blocks.count < FEWEST_BLOCKS:
+        yield f"no interval: it takes {FEWEST_BLOCKS} cases with words, {blocks.count} are there"
+    elif not speakers:
+        yield f"no speaker_id: intervals are over {blocks.kind}s, and too narrow where a speaker is in several"
+    elif blocks.kind != "speaker":
+        yield f"too few speakers ({speakers}): intervals are over {blocks.kind}s and hold for these speakers alone"
+    elif unnamed := int(cases["speaker_id"].isna().sum()):
+        yield f"{unnamed} cases without a speaker_id count as speakers of their own, by recording or one by one"
+
+
+def _rates_dict(rates: Rates) -> dict[str, Any]:
+    sums = rates.sums._asdict()
+    counted = (
+        "substitutions",
+        "deletions",
+        "insertions",
+        "reference_words",
+        "reference_characters",
+        "character_errors",
+    )
+    return {"wer": asdict(rates.wer), "cer": asdict(rates.cer)} | {name: sums[name] for name in counted}
