@@ -1,21 +1,31 @@
 """Stage `split`: valid cases are selected, and assigned to train, validation and test so that nothing leaks."""
 
+import pandas as pd
+
 from mondegreen import ledger, params, splitting, tables
 from mondegreen.schemas import CASES, LEFT_OUT, SPLITS, VALID
 from mondegreen.stage import run
+from mondegreen.unlabelled import unlabelled
 
 
 def main() -> None:
     """Read the valid cases and the ledger, write the splits and what was left out of them."""
+    settings = params.load(params.Split)
     valid = tables.read("data/valid.parquet", VALID)
     frozen = ledger.read("data/ledger.csv")
     cases = tables.read("data/cases.parquet", CASES)
     anchors = cases[cases["case_id"].isin(frozen["case_id"]) & ~cases["case_id"].isin(valid["case_id"])]
-    found = splitting.split(valid, frozen, params.load(params.Split), anchors=anchors.reset_index(drop=True))
-    tables.write(found.rows, "data/splits.parquet", SPLITS)
+    found = splitting.split(valid, frozen, settings, anchors=anchors.reset_index(drop=True))
+    rows = found.rows
+    if settings.include_uncorrected:
+        require_audio = params.load(params.Export).require_audio
+        extra = unlabelled(cases, rows, min_shared_words=settings.min_shared_words, require_audio=require_audio)
+        rows = pd.concat([rows, extra], ignore_index=True)
+    tables.write(rows, "data/splits.parquet", SPLITS)
     tables.write(found.left_out, "data/left_out.parquet", LEFT_OUT)
     quality = tables.read_json("data/metrics/quality.json")
-    tables.write_json({**found.report, "valid_sha256": quality["valid_sha256"]}, "data/metrics/split.json")
+    report = found.report | {"unlabelled": len(rows) - len(found.rows), "valid_sha256": quality["valid_sha256"]}
+    tables.write_json(report, "data/metrics/split.json")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ PARAMS = Params(
     test_ratio=0.1,
     min_error_score=0.0,
     max_samples=None,
+    include_uncorrected=False,
     balance_error_types=False,
     alpha=0.5,
     max_share=0.5,

@@ -13,6 +13,7 @@ from datasets import DatasetInfo, SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
 from mondegreen.dataset import Contents, features
+from mondegreen.schemas import UNLABELLED
 
 LISTED = 20
 """How many names a list of the card shows; the rest is counted."""
@@ -97,6 +98,7 @@ def card(
     summary = (
         f"{len(rows)} phrases that a speech-to-text agent misheard, as pairs of {kind}, to fine-tune it on. "
         "Each was corrected, passed a quality gate, and lies in one split."
+        + (" Those in `unlabelled` are not corrected yet: they have no text." if UNLABELLED in contents else "")
     )
     front = _front_matter(rows, contents, name=name, licence=licence, require_audio=require_audio)
     return f"---\n{front}\n---\n\n# {escape(name)}\n\n{summary}\n\n{body}\n"

@@ -58,6 +58,7 @@ class Split:
     test_ratio: float = _range(0, 1)
     min_error_score: float = _range(0, 1)
     max_samples: int | None = _range(1, 10**12)
+    include_uncorrected: bool
     balance_error_types: bool
     alpha: float = _range(0, 1)
     max_share: float = _range(0, 1)

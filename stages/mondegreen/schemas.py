@@ -5,6 +5,9 @@ import pyarrow as pa
 
 from mondegreen.tables import Table
 
+UNLABELLED = "unlabelled"
+"""The split of cases that nobody has corrected: sound without a target."""
+
 _STRING, _TIME, _LABELS = pa.string(), pa.timestamp("us", tz="UTC"), pa.list_(pa.string())
 
 _MEASURES = {

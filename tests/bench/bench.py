@@ -2,7 +2,7 @@
 
     python tests/bench/bench.py [--only NAME ...] [--quick] [--json]
 
-Every figure of ours is measured in turn with its floor, in one run, on one file system. Takes about ten minutes.
+Every figure of ours is measured in turn with its floor, in one run, on one file system. Takes about three minutes.
 """
 
 import argparse

@@ -1,0 +1,180 @@
+"""`FinetuningDatasetPipeline`: the pipeline from Python: it changes params.yaml, runs `dvc repro`, returns facts."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from ruamel.yaml import YAML
+
+from mondegreen import ingest, repository, tables
+from mondegreen.data_manager import DataManager
+from mondegreen.errors import DataError, ParamsError
+from mondegreen.schemas import LEFT_OUT, REJECTED
+
+FORMATS = ("json", "csv", "parquet")
+
+_BATCH_ROWS = 1000
+
+
+class FinetuningDatasetPipeline:
+    """Prepares the dataset of the repository around a spool. There is one, `data/dataset`; its id is its DVC hash."""
+
+    def __init__(self, data_manager: DataManager | None = None) -> None:
+        """Work on the repository around the data manager's spool."""
+        self.data_manager = data_manager or DataManager()
+
+    @property
+    def root(self) -> Path:
+        """The repository; raises `RepositoryError` where there is none."""
+        return repository.root(self.data_manager.path)
+
+    def prepare_dataset(
+        self,
+        min_error_score: float = 0.5,
+        include_uncorrected: bool = False,
+        train_ratio: float = 0.8,
+        val_ratio: float = 0.1,
+        test_ratio: float = 0.1,
+        max_samples: int | None = None,
+        balance_error_types: bool = True,
+    ) -> dict[str, Any]:
+        """Ingest what waits, write what differs into params.yaml (comments stay), run `dvc repro`, return the facts.
+
+        The facts are those of `get_dataset_info`. Uncorrected cases are never trained on: with `include_uncorrected`
+        they are exported without a target, in a split of their own, `unlabelled`. Raises `ParamsError`, `DataError` or
+        `RepositoryError` with what the pipeline said (a shut gate, too little data); the last good dataset then stays.
+        """
+        root = self.root
+        if self.data_manager.path.is_dir():
+            ingest.ingest(self.data_manager.path, root / repository.RAW, track=repository.track)
+        wanted = {
+            "split.min_error_score": min_error_score,
+            "split.train_ratio": train_ratio,
+            "split.validation_ratio": val_ratio,
+            "split.test_ratio": test_ratio,
+            "split.max_samples": max_samples,
+            "split.balance_error_types": balance_error_types,
+            "split.include_uncorrected": include_uncorrected,
+        }
+        set_params(root / "params.yaml", wanted)
+        repository.dvc(["repro", "--quiet"], root)
+        return self.get_dataset_info()
+
+    def prepare_huggingface_dataset(self, dataset_id: str | None = None, format: str = "parquet") -> dict[str, str]:
+        """Return a file per split in `format`: the dataset's own Parquet files, or JSON Lines or CSV made of them.
+
+        JSON and CSV hold every column but the audio itself, and go to `data/exports/<dataset_id>/`.
+        """
+        if format not in FORMATS:
+            raise DataError(f"format={format!r}: expected one of {', '.join(FORMATS)}")
+        info = self.get_dataset_info(dataset_id)
+        folder = Path(info["local_path"])
+        files: dict[str, str] = {}
+        for split in info["sizes"]:
+            shards = sorted((folder / "data").glob(f"{split}-*.parquet"))
+            if format == "parquet":
+                files[split] = str(folder / "data" / f"{split}-*.parquet")
+            else:
+                target = self.root / "data/exports" / info["dataset_id"] / f"{split}.{format}"
+                files[split] = str(_convert(shards, target, format))
+        return files
+
+    def validate_dataset(self, dataset_id: str | None = None) -> dict[str, Any]:
+        """Return the quality report of the dataset: `passed`, `quality_metrics`, `issues`, `warnings` and counts.
+
+        `passed` asks for both the gate's verdict and the audit's. Raises `DataError` for an unknown `dataset_id`.
+        """
+        self.get_dataset_info(dataset_id)
+        metrics = self.root / "data/metrics"
+        quality, audit = (tables.read_json(metrics / f"{name}.json") for name in ("quality", "dataset"))
+        return quality | {"passed": quality["passed"] and audit["passed"], "audit": audit}
+
+    def list_datasets(self) -> list[dict[str, Any]]:
+        """Return the facts of every dataset that is here: the one in the work tree, or none."""
+        return [self.get_dataset_info()] if self._dataset_id() else []
+
+    def get_dataset_info(self, dataset_id: str | None = None) -> dict[str, Any]:
+        """Return what the dataset is: where, its id, sizes, quality, and how many cases were left out, and why.
+
+        Raises `DataError` when it is not built, or when `dataset_id` is not its id.
+        """
+        root, known = self.root, self._dataset_id()
+        if known is None or dataset_id not in (None, known):
+            wanted = f"dataset {dataset_id!r}" if dataset_id else "a dataset"
+            raise DataError(
+                f"{wanted} is not here: 'dvc repro' builds one, 'git checkout' and 'dvc pull' bring one back"
+            )
+        split = tables.read_json(root / "data/metrics/split.json")
+        quality = tables.read_json(root / "data/metrics/quality.json")
+        rejected = tables.read(root / "data/rejected.parquet", REJECTED)["reasons"].explode().value_counts()
+        left_out = tables.read(root / "data/left_out.parquet", LEFT_OUT)["reason"].value_counts()
+        audit = tables.read_json(root / "data/metrics/dataset.json")
+        return {
+            "local_path": str(root / repository.DATASET),
+            "dataset_id": known,
+            "version_id": None,
+            "sizes": audit["rows"],
+            "train_size": split["sizes"]["train"],
+            "val_size": split["sizes"]["validation"],
+            "test_size": split["sizes"]["test"],
+            "total_samples": sum(audit["rows"].values()),
+            "error_types": split["error_types"],
+            "quality": quality["quality_metrics"],
+            "passed": quality["passed"] and audit["passed"],
+            "left_out": {str(reason): int(count) for reason, count in {**rejected, **left_out}.items()},
+        }
+
+    def _dataset_id(self) -> str | None:
+        lock = self.root / "dvc.lock"
+        if not lock.exists() or not (self.root / repository.DATASET).is_dir():
+            return None
+        stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
+        return str(stages["export"]["outs"][0]["md5"]) if "export" in stages else None
+
+
+def set_params(path: Path, wanted: Mapping[str, Any]) -> None:
+    """Write the values that differ into params.yaml, by `block.name`; comments and order stay.
+
+    Raises `ParamsError` for a parameter that is not there.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 200
+    content = yaml.load(path.read_text(encoding="utf-8"))
+    changed = False
+    for name, value in wanted.items():
+        block, _, key = name.partition(".")
+        if key not in content.get(block, {}):
+            raise ParamsError(
+                f"{path} has no parameter {name}: restore it, 'git diff params.yaml' shows what is missing"
+            )
+        if content[block][key] != value:
+            content[block][key] = value
+            changed = True
+    if changed:
+        hidden = path.with_name(f".{path.name}.new")
+        with hidden.open("w", encoding="utf-8") as file:
+            yaml.dump(content, file)
+        hidden.replace(path)
+
+
+def _convert(shards: list[Path], target: Path, format: str) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hidden = target.with_name(f".{target.name}.new")
+    with hidden.open("w", encoding="utf-8", newline="") as file:
+        header = True
+        for shard in shards:
+            parquet = pq.ParquetFile(shard)
+            columns = [name for name in parquet.schema_arrow.names if name != "audio"]
+            for batch in parquet.iter_batches(_BATCH_ROWS, columns=columns):
+                frame = batch.to_pandas()
+                if format == "json":
+                    frame.to_json(file, orient="records", lines=True, force_ascii=False)
+                else:
+                    frame["error_types"] = frame["error_types"].map(";".join)
+                    frame.to_csv(file, index=False, header=header)
+                header = False
+    os.replace(hidden, target)  # noqa: PTH105
+    return target

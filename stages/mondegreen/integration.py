@@ -1,0 +1,146 @@
+"""`IntegratedDataManagementSystem`: everything behind one object, thin over the library, Git and DVC."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mondegreen import repository
+from mondegreen.data_manager import DataManager
+from mondegreen.errors import RepositoryError
+from mondegreen.finetuning_pipeline import FinetuningDatasetPipeline
+from mondegreen.metadata_tracker import MetadataTracker
+from mondegreen.version_control import DataVersionControl
+
+
+class IntegratedDataManagementSystem:
+    """Records into the spool `base_dir`; builds and reports on the repository around it."""
+
+    def __init__(
+        self,
+        base_dir: str | os.PathLike[str] = "data/inbox",
+        use_gcs: bool = False,
+        gcs_bucket_name: str | None = None,
+        project_id: str | None = None,
+    ) -> None:
+        """Use the spool `base_dir`. `use_gcs` is where `sync_all_to_gcs` goes; nothing else needs a network."""
+        self.base_dir = Path(base_dir)
+        self.use_gcs, self.gcs_bucket_name, self.project_id = use_gcs, gcs_bucket_name, project_id
+        self.data_manager = DataManager(base_dir)
+        self.metadata_tracker = MetadataTracker(base_dir)
+        self.finetuning_pipeline = FinetuningDatasetPipeline(self.data_manager)
+        self.version_control = DataVersionControl()
+
+    def record_failed_transcription(
+        self,
+        audio_path: str | os.PathLike[str] | bytes | None,
+        original_transcript: str,
+        corrected_transcript: str | None = None,
+        error_types: Iterable[str] = (),
+        error_score: float | None = None,
+        inference_time: float | None = None,
+        model_confidence: float | None = None,
+        additional_metadata: Mapping[str, Any] | None = None,
+        *,
+        speaker_id: str | None = None,
+        recording_id: str | None = None,
+        language: str | None = None,
+        model_version: str | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        is_speech: bool | None = None,
+    ) -> str:
+        """Record a failed transcription, its correction if it is known, and the inference; return the case id."""
+        case_id = self.data_manager.store_failed_case(
+            audio_path,
+            original_transcript,
+            corrected_transcript,
+            error_types,
+            error_score,
+            inference_time,
+            model_confidence,
+            additional_metadata,
+            speaker_id=speaker_id,
+            recording_id=recording_id,
+            language=language,
+            model_version=model_version,
+            start=start,
+            end=end,
+            is_speech=is_speech,
+        )
+        if inference_time is not None:
+            self.metadata_tracker.record_inference_stats(
+                inference_time, failed=True, model_version=model_version, model_confidence=model_confidence
+            )
+        return case_id
+
+    def add_correction(
+        self,
+        case_id: str,
+        corrected_transcript: str,
+        correction_method: str = "manual",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record what was really said in a case."""
+        self.data_manager.store_correction(case_id, corrected_transcript, correction_method, metadata)
+
+    def record_training_performance(
+        self,
+        model_version: str,
+        wer: float,
+        cer: float,
+        training_metadata: Mapping[str, Any] | None = None,
+        **metrics: Any,
+    ) -> None:
+        """Record how well a trained model does: error rates as shares, and any further numbers by name."""
+        self.metadata_tracker.record_performance(
+            wer, cer, model_version=model_version, metadata=training_metadata, **metrics
+        )
+
+    def prepare_finetuning_dataset(
+        self,
+        min_error_score: float = 0.5,
+        max_samples: int | None = None,
+        balance_error_types: bool = True,
+        create_version: bool = False,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        """Build the dataset (see `FinetuningDatasetPipeline.prepare_dataset`) and, if asked to, release it.
+
+        Returns a dictionary with `local_path`, `dataset_id`, `version_id` (None unless released), the sizes, the
+        quality, and `left_out`: how many cases, by reason.
+        """
+        facts = self.finetuning_pipeline.prepare_dataset(
+            min_error_score=min_error_score,
+            max_samples=max_samples,
+            balance_error_types=balance_error_types,
+            **settings,
+        )
+        if create_version:
+            facts["version_id"] = self.version_control.create_version(facts["local_path"])
+        return facts
+
+    def get_system_statistics(self) -> dict[str, Any]:
+        """Return the counts of cases, the trends, learning, inferences, versions and datasets, as of now."""
+        return {
+            "data_management": self.data_manager.get_statistics(),
+            "performance_trends": {name: self.metadata_tracker.get_performance_trend(name) for name in ("wer", "cer")},
+            "learning_summary": self.metadata_tracker.get_learning_summary(),
+            "inference_stats": self.metadata_tracker.get_inference_statistics(),
+            "version_control": {},
+            "available_datasets": len(self._datasets()),
+        }
+
+    def _datasets(self) -> list[dict[str, Any]]:
+        try:
+            return self.finetuning_pipeline.list_datasets()
+        except RepositoryError:
+            return []
+
+    def sync_all_to_gcs(self) -> None:
+        """Push all data to the remote; raises `RepositoryError` when that fails."""
+        repository.dvc(["push"], self.finetuning_pipeline.root)
+
+    def sync_all_from_gcs(self) -> None:
+        """Pull the data of this commit from the remote; raises `RepositoryError` when that fails."""
+        repository.dvc(["pull"], self.finetuning_pipeline.root)
