@@ -5,13 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from mondegreen import batches, cases, log, params, tables
+from mondegreen import batches, cases, log, params, performance, tables
 from mondegreen.errors import DataError
 from mondegreen.measuring import measure
 from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, MEASURES, PERFORMANCE
 from mondegreen.stage import run
 
 RAW = Path("data/raw")
+LISTS = ("timestamps", "values", "model_versions")
 
 
 def measured(found: pd.DataFrame, normaliser: str) -> pd.DataFrame:
@@ -67,6 +68,21 @@ def metrics(found: pd.DataFrame, ranked: pd.DataFrame, normaliser: str) -> dict[
     }
 
 
+def performance_metrics(measured: pd.DataFrame) -> dict[str, Any]:
+    """Return metrics/performance.json: the trend of WER and CER, and every model's latest figures."""
+    flat = performance.flatten(measured)
+    trends = {name: performance.trend(flat, name) for name in ("wer", "cer")}
+    models = performance.compare(flat)
+    return {
+        "measurements": len(flat),
+        "trends": {name: {key: trend[key] for key in trend if key not in LISTS} for name, trend in trends.items()},
+        "models": {
+            f"{row.model_version}, {row.test_set}, {row.normaliser}": {"wer": row.wer, "cer": row.cer}
+            for row in models.itertuples()
+        },
+    }
+
+
 def main() -> None:
     """Read the batches, write the tables."""
     settings = params.load(params.Collect)
@@ -82,6 +98,7 @@ def main() -> None:
     tables.write(ranked, "data/corrections.parquet", CORRECTIONS)
     tables.write(events["inference"].sort_values("event_id"), "data/inferences.parquet", INFERENCES)
     tables.write(events["performance"].sort_values("event_id"), "data/performance.parquet", PERFORMANCE)
+    tables.write_json(performance_metrics(events["performance"]), "data/metrics/performance.json")
     tables.write_json(metrics(found, ranked, settings.normaliser), "data/metrics/collect.json")
 
 

@@ -198,6 +198,53 @@ def test_from_recording_to_dataset_and_back(clone: Clone, tmp_path: Path):
     assert sum(clone.metrics("split")["sizes"].values()) == rows + 4
 
 
+API = """
+import json, sys
+sys.path.insert(0, "stages")
+import pandas
+from datasets import Audio, load_dataset
+from mondegreen.integration import IntegratedDataManagementSystem
+
+system = IntegratedDataManagementSystem("data/inbox")
+for number in range(3):
+    system.record_failed_transcription(sys.argv[1 + number], f"kiss this guy {number}", f"kiss the sky {number}",
+                                       ["substitution"], 0.9, 0.4, speaker_id="new")
+waiting = system.record_failed_transcription(sys.argv[4], "nobody corrected this", speaker_id="newer")
+facts = system.prepare_finetuning_dataset(min_error_score=0.3, max_samples=60, include_uncorrected=True)
+dataset = load_dataset(facts["local_path"], cache_dir=sys.argv[5]).cast_column("audio", Audio(decode=False))
+assert {split: len(rows) for split, rows in dataset.items()} == facts["sizes"], facts
+assert facts["train_size"] + facts["val_size"] + facts["test_size"] == 60
+assert facts["passed"] and facts["quality"]["uniqueness"] == 1.0
+assert facts["left_out"]["below_min_error_score"] > 0 and facts["left_out"]["duplicate_audio"] == 1
+unlabelled = dataset["unlabelled"].to_pandas()
+assert waiting in set(unlabelled["case_id"]) and unlabelled["text"].isna().all()
+met = set(dataset["test"]["speaker_id"]) | set(dataset["validation"]["speaker_id"])
+assert not set(unlabelled["speaker_id"]) & met
+for split in ("train", "validation", "test"):
+    assert waiting not in set(dataset[split]["case_id"]) and None not in dataset[split]["text"]
+pipeline = system.finetuning_pipeline
+files = pipeline.prepare_huggingface_dataset(facts["dataset_id"], "json")
+rows = [json.loads(line) for line in open(files["train"], encoding="utf-8")]
+assert [row["case_id"] for row in rows] == dataset["train"]["case_id"][:]
+table = pandas.read_csv(pipeline.prepare_huggingface_dataset(format="csv")["test"])
+assert list(table["text"].fillna("")) == dataset["test"]["text"][:]
+assert pipeline.validate_dataset()["passed"] and len(pipeline.list_datasets()) == 1
+assert system.get_system_statistics()["available_datasets"] == 1
+"""
+
+
+def test_the_pipeline_from_python(clone: Clone, tmp_path: Path):
+    clips = []
+    for number in range(4):
+        clips.append(tmp_path / f"{number}.wav")
+        clips[-1].write_bytes(sound(seed=200 + number))
+    clone.run(sys.executable, "-c", API, *map(str, clips), str(tmp_path / "cache"))
+    changed = [line for line in clone.git("diff", "-U0", "HEAD", "params.yaml").splitlines() if line.startswith("+ ")]
+    assert all("#" in line for line in changed), "comments stay"
+    clone.git("reset", "-q", "--hard")
+    clone.run("dvc", "checkout", "--quiet", "--force")
+
+
 PREDICTIONS = """
 import json, pandas
 rows = pandas.read_parquet("data/splits.parquet").query("split == 'test'")

@@ -8,13 +8,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mondegreen.data_manager import DataManager
     from mondegreen.errors import MondegreenError
+    from mondegreen.finetuning_pipeline import FinetuningDatasetPipeline
+    from mondegreen.metadata_tracker import MetadataTracker
     from mondegreen.recorder import Recorder
+    from mondegreen.version_control import DataVersionControl
 
 __version__ = "0.1.0"
-__all__ = ["MondegreenError", "Recorder", "__version__"]
+__all__ = [
+    "DataManager",
+    "DataVersionControl",
+    "FinetuningDatasetPipeline",
+    "MetadataTracker",
+    "MondegreenError",
+    "Recorder",
+    "__version__",
+]
 
-_ROOMS = {"MondegreenError": "errors", "Recorder": "recorder"}
+_ROOMS = {
+    "DataManager": "data_manager",
+    "DataVersionControl": "version_control",
+    "FinetuningDatasetPipeline": "finetuning_pipeline",
+    "MetadataTracker": "metadata_tracker",
+    "MondegreenError": "errors",
+    "Recorder": "recorder",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -56,8 +56,9 @@ def decode(data: bytes) -> Decoded:
             rate, channels = sound.samplerate, sound.channels
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise DataError(_reason(error)) from error
-    samples = np.concatenate(blocks) if blocks else np.zeros((0, channels), dtype="<i2")
-    return Decoded(samples, rate)
+    if len(blocks) == 1:
+        return Decoded(blocks[0], rate)
+    return Decoded(np.concatenate(blocks) if blocks else np.zeros((0, channels), dtype="<i2"), rate)
 
 
 def pcm_sha256(sound: Decoded) -> str:

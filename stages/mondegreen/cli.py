@@ -19,6 +19,7 @@ COMMANDS = {
     "correct": "record what was really said in a case",
     "import": "record the cases of a CSV, JSON Lines or Parquet file",
     "ingest": "seal what was recorded into a batch in data/raw",
+    "performance": "record and show how models do",
     "status": "show the cases, the dataset, and what to do next",
     "evaluate": "measure a model on a split of the dataset, or compare two",
 }

@@ -87,7 +87,9 @@ def _arrow(kind: str, rows: list[tuple[Any, ...]], batch: str) -> pa.Table:
 
 def _array(name: str, values: Sequence[Any]) -> pa.Array:
     if name in ("metadata", "metrics"):
-        values = [value and orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() for value in values]
+        values = [
+            None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() for value in values
+        ]
     if name == "recorded_at":
         return pa.array(values, pa.string()).cast(_TYPES[name])
     return pa.array(values, _TYPES[name])

@@ -164,7 +164,7 @@ class MetadataTracker:
         names = [name for name in flat.columns if pd.api.types.is_float_dtype(flat[name])]
         report = {
             "performance_trends": {name: performance.trend(flat, name) for name in names},
-            "models": _records(performance.compare(flat)),
+            "models": records(performance.compare(flat)),
             "learning_summary": self.get_learning_summary(),
             "inference_stats": self.get_inference_statistics(),
         }
@@ -184,7 +184,8 @@ def _oldest_first(events: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**dictionaries)
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table of measurements as JSON takes them."""
     timed = frame.assign(recorded_at=frame["recorded_at"].map(lambda moment: moment.isoformat()))
     return [
         {str(name): value for name, value in row.items()}

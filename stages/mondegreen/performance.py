@@ -35,7 +35,10 @@ def flatten(performance: pd.DataFrame) -> pd.DataFrame:
     metadata = pd.DataFrame([_loads(text) for text in rows["metadata"]], index=rows.index)
     named = {name: metadata.get(name, pd.Series(index=rows.index, dtype=object)) for name in GROUP}
     kept = rows[["event_id", "recorded_at", "model_version", "dataset_version", "wer", "cer"]]
-    texts = {name: column.map(str, na_action="ignore").fillna("unknown") for name, column in named.items()}
+    texts = {
+        name: column.astype(object).map(lambda value: "unknown" if pd.isna(value) else str(value))
+        for name, column in named.items()
+    }
     return kept.assign(**texts).join(metrics[[name for name in metrics if name not in kept]])
 
 

@@ -1,5 +1,6 @@
 """What every stage script does besides its own work."""
 
+import gc
 import sys
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from mondegreen.terminal import plain
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main`; an error that Mondegreen raises on purpose is printed, without a traceback, and exits 1."""
+    gc.disable()  # a stage makes millions of small objects, no cycles, and ends: a fifth less time
     try:
         main()
     except MondegreenError as error:
