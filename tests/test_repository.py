@@ -19,7 +19,11 @@ from mondegreen.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-PUBLIC = {"MondegreenError", "Recorder", "__version__"}
+PUBLIC = {"DataManager", "DataVersionControl", "FinetuningDatasetPipeline", "MetadataTracker"} | {
+    "MondegreenError",
+    "Recorder",
+    "__version__",
+}
 TOP_LEVEL = {
     *(".ci", ".dvc", ".dvcignore", ".gitattributes", ".github", ".gitignore"),
     *("CHANGELOG.md", "LICENSE", "Makefile", "README.md"),

@@ -38,7 +38,7 @@ def folders(raw: Path) -> list[Path]:
     tracked = {path.with_suffix("") for path in raw.glob("*.dvc")}
     if absent := sorted(tracked - set(found)):
         raise DataError(
-            f"{len(absent)} batch(es) are not in the work tree, such as {absent[0]}: run 'dvc pull' (or 'dvc checkout')"
+            f"{len(absent)} of {len(tracked)} batches are not in the work tree, such as {absent[0].name}: 'dvc pull'"
         )
     return found
 

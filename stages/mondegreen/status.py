@@ -14,8 +14,8 @@ def status(root: Path) -> dict[str, Any]:
     built = _metrics(root, "collect")
     quality, dataset = _metrics(root, "quality"), _metrics(root, "dataset")
     cases, corrected = built.get("cases", 0), built.get("corrected_cases", 0)
-    waiting = _waiting(root)
     missing = _missing_batches(root)
+    waiting = _waiting(root, known=not missing)
     stale = [] if missing else stale_stages(root)
     state: dict[str, Any] = {
         "batches": len(batches.folders(root / repository.RAW)) if not missing else None,
@@ -45,10 +45,10 @@ def _metrics(root: Path, name: str) -> dict[str, Any]:
     return tables.read_json(path) if path.exists() else {}
 
 
-def _waiting(root: Path) -> dict[str, int]:
-    """Return how many events of each kind are in the inbox and in no batch."""
+def _waiting(root: Path, *, known: bool) -> dict[str, int]:
+    """Return how many events of each kind are in the inbox and, where the batches are `known`, in none of them."""
     kinds = {event["event_id"]: event["event"] for part in spool.read(root / repository.INBOX) for event in part.events}
-    if kinds:
+    if kinds and known:
         for event_id in batches.event_ids(root / repository.RAW) & kinds.keys():
             del kinds[event_id]
     return dict(sorted(Counter(kinds.values()).items()))
