@@ -5,8 +5,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from mondegreen import batches, repository, spool, tables
 from mondegreen.errors import DataError
+
+EXAMPLES = 5
+"""How many uncorrected cases are named."""
 
 
 def status(root: Path) -> dict[str, Any]:
@@ -22,6 +28,7 @@ def status(root: Path) -> dict[str, Any]:
         "cases": cases,
         "corrected_cases": corrected,
         "uncorrected_cases": cases - corrected - built.get("withdrawn_cases", 0),
+        "uncorrected_examples": _uncorrected(root),
         "withdrawn_cases": built.get("withdrawn_cases", 0),
         "correction_rate": built.get("correction_rate", 0.0),
         "error_type_distribution": built.get("error_types", {}),
@@ -43,6 +50,16 @@ def stale_stages(root: Path) -> list[str]:
 def _metrics(root: Path, name: str) -> dict[str, Any]:
     path = root / f"data/metrics/{name}.json"
     return tables.read_json(path) if path.exists() else {}
+
+
+def _uncorrected(root: Path) -> dict[str, str]:
+    """Return some cases that wait for a correction, with what the recogniser said."""
+    path = root / "data/cases.parquet"
+    if not path.exists():
+        return {}
+    waiting = pc.field("corrected_transcript").is_null() & ~pc.field("withdrawn")
+    found = pq.read_table(path, columns=["case_id", "original_transcript"], filters=waiting).slice(0, EXAMPLES)
+    return dict(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
 
 def _waiting(root: Path, *, known: bool) -> dict[str, int]:

@@ -270,7 +270,8 @@ def run(recorder: Recorder) -> None:
     for condition, aligned in scores.items():
         total = alignment.corpus(aligned)
         rates: dict[str, Any] = {"wer": round(total.wer or 0, 6), "cer": round(total.cer or 0, 6)}
-        recorder.performance(**rates, model_version=MODEL, metadata={"condition": condition}, utterances=len(aligned))
+        measured = {"test_set": f"sample, {condition}", "normaliser": "basic-1"}
+        recorder.performance(**rates, model_version=MODEL, metadata=measured, utterances=len(aligned))
         print(condition, rates)
     recorder.learning_progress("collection", dict(counts))
     print(dict(counts))

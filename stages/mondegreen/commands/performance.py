@@ -76,11 +76,16 @@ def _table(rows: list[dict[str, Any]], args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
-    print(f"{'recorded at':<20}{'model':<24}{'test set':<18}{'normaliser':<12}{'WER':>8}{'CER':>8}")
-    for row in rows:
-        names = [plain(str(row[name] or "-")) for name in ("model_version", "test_set", "normaliser")]
+    cells = [[plain(str(row[name] or "-")) for name in ("model_version", "test_set", "normaliser")] for row in rows]
+    widths = [max(map(len, column)) for column in zip(("model", "test set", "normaliser"), *cells, strict=True)]
+    print(
+        "  ".join(
+            ["recorded at        ", *map(str.ljust, ("model", "test set", "normaliser"), widths), "   WER     CER"]
+        )
+    )
+    for row, names in zip(rows, cells, strict=True):
         when = row["recorded_at"][:19].replace("T", " ")
-        print(f"{when:<20}{names[0]:<24.23}{names[1]:<18.17}{names[2]:<12.11}{row['wer']:>8.4f}{row['cer']:>8.4f}")
+        print("  ".join([when, *map(str.ljust, names, widths), f"{row['wer']:.4f}  {row['cer']:.4f}"]))
     if not rows:
         print("nothing measured yet: mondegreen performance add, or mondegreen evaluate")
     return 0
@@ -103,10 +108,12 @@ def _trend_lines(trend: dict[str, Any]) -> list[str]:
         f"{trend['count']} measurements"
     ]
     for when, model, value in zip(trend["timestamps"], trend["model_versions"], trend["values"], strict=True):
-        lines.append(f"  {when[:19].replace('T', ' ')}  {plain(str(model or '-')):<24.23}{value:>10.4f}")
+        lines.append(f"  {when[:19].replace('T', ' ')}  {value:.4f}  {plain(str(model or '-'))}")
     gain = trend["improvement"]
     if gain is None:
         lines.append("whether lower or higher is better is not known for this metric")
+    elif trend["count"] == 1:
+        lines.append("one measurement is no trend yet")
     elif gain == 0:
         lines.append("no change between the first and the latest")
     else:

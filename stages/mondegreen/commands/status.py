@@ -7,6 +7,8 @@ from typing import Any
 from mondegreen import repository, status
 from mondegreen.terminal import plain
 
+SPLITS = ("train", "validation", "test")
+
 EXAMPLE = "mondegreen status --json"
 
 
@@ -25,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
 def _lines(state: dict[str, Any]) -> list[str]:
     rows = state["dataset_rows"]
     waiting = ", ".join(f"{count} {kind}" for kind, count in state["waiting_in_inbox"].items())
-    parts = " + ".join(f"{count} {split}" for split, count in rows.items())
+    order = sorted(rows, key=lambda split: (*SPLITS, split).index(split))
+    parts = " + ".join(f"{rows[split]} {split}" for split in order)
     dataset = f"{sum(rows.values())} cases ({parts})" if rows else "not built"
     fresh = (
         "up to date"
@@ -46,5 +49,11 @@ def _lines(state: dict[str, Any]) -> list[str]:
         lines += ["", "error types of the corrected cases"]
         lines += [
             f"  {plain(kind):<{width}} {count:>7}  {'▇' * max(1, 30 * count // most)}" for kind, count in types.items()
+        ]
+    if state["uncorrected_examples"]:
+        lines += ["", "uncorrected, for example"]
+        lines += [
+            f"  {plain(case)}  {plain(text) or '(heard nothing)'}"
+            for case, text in state["uncorrected_examples"].items()
         ]
     return [*lines, "", f"next: {state['next']}"]
