@@ -24,7 +24,11 @@ def main() -> None:
     tables.write_json(report.metrics, "data/metrics/dataset.json")
     if report.problems:
         problems = "\n".join(f"  {problem}" for problem in report.problems)
-        raise AuditError(f"data/dataset is not what it should be:\n{problems}\n\nRun 'dvc repro -f export audit'")
+        raise AuditError(
+            f"data/dataset is not what it should be:\n{problems}\n\n"
+            "Back to the last good one: 'git checkout HEAD -- dvc.lock && dvc checkout data/dataset'. A damaged "
+            "batch comes back by: 'git checkout HEAD -- data/raw && dvc checkout --force', then 'dvc repro'"
+        )
 
 
 if __name__ == "__main__":

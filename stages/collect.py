@@ -47,7 +47,7 @@ def corpus(rows: pd.DataFrame) -> dict[str, Any]:
     return rates | {"silent_cases": len(silent), "silence_hallucination_rate": heard / max(1, len(silent))}
 
 
-def metrics(found: pd.DataFrame, ranked: pd.DataFrame, normaliser: str) -> dict[str, Any]:
+def metrics(events: log.Log, found: pd.DataFrame, ranked: pd.DataFrame, normaliser: str) -> dict[str, Any]:
     """Return metrics/collect.json: how many cases, what kinds of errors, and the corpus WER and CER by language."""
     corrected = found[found["corrected_transcript"].notna() & ~found["withdrawn"]]
     languages = corrected["language"].fillna("unknown")
@@ -57,15 +57,25 @@ def metrics(found: pd.DataFrame, ranked: pd.DataFrame, normaliser: str) -> dict[
         "cases": len(found),
         "corrected_cases": len(corrected),
         "withdrawn_cases": int(found["withdrawn"].sum()),
-        "correction_rate": len(corrected) / len(found),
+        "correction_rate": len(corrected) / max(1, int((~found["withdrawn"]).sum())),
         "corrections": len(ranked),
         "corrections_of_unknown_cases": int((~ranked["known_case"]).sum()),
+        "withdrawals_of_unknown": int((~cases.known_withdrawals(events)).sum()),
         "disputed_cases": int((found["conflicting_corrections"] > 0).sum()),
         "error_types": {str(name): int(count) for name, count in types.items()},
         "normaliser": normaliser,
         "errors": {"all": corpus(corrected)}
         | {str(language): corpus(rows) for language, rows in corrected.groupby(languages)},
     }
+
+
+def unknown(events: log.Log, ranked: pd.DataFrame) -> list[str]:
+    """Return a line for corrections and withdrawals that name no case: mistyped, or their case is still to come."""
+    corrected = ranked.loc[~ranked["known_case"], "case_id"].tolist()
+    withdrawn = events["withdrawal"][~cases.known_withdrawals(events)]
+    withdrawals = withdrawn["case_id"].fillna(withdrawn["speaker_id"]).tolist()
+    named = {"corrections": corrected, "withdrawals": withdrawals}
+    return [f"{len(ids)} {kind} name no known case or speaker, such as {ids[0]}" for kind, ids in named.items() if ids]
 
 
 def performance_metrics(measured: pd.DataFrame) -> dict[str, Any]:
@@ -99,7 +109,9 @@ def main() -> None:
     tables.write(events["inference"].sort_values("event_id"), "data/inferences.parquet", INFERENCES)
     tables.write(events["performance"].sort_values("event_id"), "data/performance.parquet", PERFORMANCE)
     tables.write_json(performance_metrics(events["performance"]), "data/metrics/performance.json")
-    tables.write_json(metrics(found, ranked, settings.normaliser), "data/metrics/collect.json")
+    for warning in unknown(events, ranked):
+        print(f"warning: {warning}")
+    tables.write_json(metrics(events, found, ranked, settings.normaliser), "data/metrics/collect.json")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from mondegreen import ledger, params, splitting, tables
+from mondegreen.pairs import REASON, repeated_pairs
 from mondegreen.schemas import CASES, LEFT_OUT, SPLITS, VALID
 from mondegreen.stage import run
 from mondegreen.unlabelled import unlabelled
@@ -14,18 +15,27 @@ def main() -> None:
     valid = tables.read("data/valid.parquet", VALID)
     frozen = ledger.read("data/ledger.csv")
     cases = tables.read("data/cases.parquet", CASES)
+    require_audio = params.load(params.Export).require_audio
+    repeated = repeated_pairs(valid, frozen) & (not require_audio)
     anchors = cases[cases["case_id"].isin(frozen["case_id"]) & ~cases["case_id"].isin(valid["case_id"])]
-    found = splitting.split(valid, frozen, settings, anchors=anchors.reset_index(drop=True))
+    found = splitting.split(valid[~repeated], frozen, settings, anchors=anchors.reset_index(drop=True))
     rows = found.rows
     if settings.include_uncorrected:
         require_audio = params.load(params.Export).require_audio
         extra = unlabelled(cases, rows, min_shared_words=settings.min_shared_words, require_audio=require_audio)
         rows = pd.concat([rows, extra], ignore_index=True)
     tables.write(rows, "data/splits.parquet", SPLITS)
-    tables.write(found.left_out, "data/left_out.parquet", LEFT_OUT)
+    left_out = pd.concat([found.left_out, valid.loc[repeated, ["case_id"]].assign(reason=REASON)])
+    tables.write(left_out.sort_values("case_id"), "data/left_out.parquet", LEFT_OUT)
     quality = tables.read_json("data/metrics/quality.json")
-    report = found.report | {"unlabelled": len(rows) - len(found.rows), "valid_sha256": quality["valid_sha256"]}
+    report = found.report | {
+        "repeated_pairs": int(repeated.sum()),
+        "unlabelled": len(rows) - len(found.rows),
+        "valid_sha256": quality["valid_sha256"],
+    }
     tables.write_json(report, "data/metrics/split.json")
+    for note in report["notes"]:
+        print(f"note: {note}")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def rows(*names: str) -> dict[str, dict]:
     return found
 
 
+@pytest.mark.xdist_group("dvc")
 def test_the_rows_of_the_recorder():
     found = rows("record", "record-audio", "processes", "imports")
     assert [row["unit"] for row in found.values()] == ["ms"] * 6 + ["1/s"] + ["ms"] * 2

@@ -144,7 +144,7 @@ def test_a_file_that_does_not_say_what_it_is(tmp_path):
 
 
 def test_a_file_that_is_not_there_or_breaks_off(tmp_path):
-    with pytest.raises(DataError, match="No such file"):
+    with pytest.raises(DataError, match="is not there"):
         sources.open_source(tmp_path / "no.csv")
     packed = gzip.compress(b'{"original_transcript": "a"}\n' * 9)
     with pytest.raises(DataError, match=r"cut\.jsonl\.gz cannot be read to its end"):
@@ -216,6 +216,15 @@ def test_parquet_types(tmp_path):
     assert event["recorded_at"] == "2026-01-01T00:00:00.000000Z"
     assert (event["error_score"], event["error_types"], event["speaker_id"]) == (0.25, ["x"], "7")
     assert event["metadata"] == {"deep": {"n": 1}}
+
+
+def test_embedded_audio_is_refused_by_name(tmp_path):
+    table = pa.table({"original_transcript": ["a"], "audio": pa.array([{"bytes": b"RIFF", "path": "a.wav"}])})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="'audio' holds bytes"):
+        run(tmp_path / "a.parquet", tmp_path / "inbox")
+    done = run(tmp_path / "a.parquet", tmp_path / "inbox", mapped={"audio": ""})
+    assert (done.cases, done.columns_left) == (1, ("audio",))
 
 
 def test_the_fields_are_those_of_a_failure_and_its_correction():
@@ -313,9 +322,11 @@ def test_empty_cells_of_csv(tmp_path):
 
 
 def test_null_and_empty_in_json(tmp_path):
-    rows = [{"hyp": "a", "ref": None}, {"hyp": "b", "ref": ""}, {"hyp": "", "ref": "c", "speaker_id": ""}, {"hyp": "d"}]
+    rows = [{"hyp": "a", "ref": None}, {"hyp": "b", "ref": "", "is_speech": False}]
+    rows += [{"hyp": "", "ref": "c", "speaker_id": ""}, {"hyp": "d"}, {"hyp": "said nothing?", "ref": ""}]
     done = run(write(tmp_path / "a.jsonl", rows), tmp_path / "inbox", mapped=MAPPED)
-    assert (done.cases, done.corrections, done.rejected) == (4, 2, 0)
+    assert (done.cases, done.corrections, done.rejected) == (4, 2, 1)
+    assert "is_speech=False" in done.rejections[0].reason
     assert [event["corrected_transcript"] for event in recorded(tmp_path / "inbox", "correction")] == ["", "c"]
 
 
@@ -508,7 +519,7 @@ def test_the_command(tmp_path, capsys):
     arguments += ["--spool", str(tmp_path / "inbox"), "--default", "metadata={}"]
     assert cli.main(arguments) == 1
     out, err = capsys.readouterr()
-    assert "imported 2 rows: 1 cases (1 without audio) and 1 corrections" in out
+    assert "read 2 rows: 1 cases (1 without audio) and 1 corrections" in out
     assert "columns that no field takes: note" in out
     assert f"{path}, line 3: 2 cells, but the header has 3" in err
     assert cli.main([*arguments, "--json"]) == 1
@@ -524,11 +535,11 @@ def test_wrong_usage(tmp_path, capsys):
         cli.main(["import", "a.csv", "--map", "hyp"])
     assert stopped.value.code == 2
     assert cli.main(["import", str(tmp_path / "no.csv")]) == 1
-    assert "No such file" in capsys.readouterr().err
+    assert "is not there" in capsys.readouterr().err
 
 
 def test_text_needs_the_standard_library_alone(tmp_path):
     path = write(tmp_path / "a.csv", "original_transcript\na\n")
     bare = [sys.executable, "-S", "-m", "mondegreen.cli", "import", str(path), "--spool", str(tmp_path / "inbox")]
     done = subprocess.run(bare, cwd=Path(importer.__file__).parent.parent, capture_output=True, text=True, check=True)
-    assert "imported 1 rows: 1 cases" in done.stdout
+    assert "read 1 rows: 1 cases" in done.stdout

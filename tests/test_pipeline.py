@@ -230,6 +230,9 @@ table = pandas.read_csv(pipeline.prepare_huggingface_dataset(format="csv")["test
 assert list(table["text"].fillna("")) == dataset["test"]["text"][:]
 assert pipeline.validate_dataset()["passed"] and len(pipeline.list_datasets()) == 1
 assert system.get_system_statistics()["available_datasets"] == 1
+report = system.generate_comprehensive_report(output_path="reports/weekly_report.json")
+assert report == json.load(open("reports/weekly_report.json")) == json.load(open("data/report/report.json"))
+assert {"system_statistics", "performance_trends", "data_quality_assessment", "recommendations"} <= report.keys()
 """
 
 

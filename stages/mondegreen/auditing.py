@@ -26,6 +26,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # `datasets` reads t
 
 from mondegreen import audio
 from mondegreen.dataset import ROW_GROUP_BYTES, features, shard_name, split_order
+from mondegreen.pairs import pair_keys
 from mondegreen.schemas import UNLABELLED
 from mondegreen.tables import DIGITS, rounded
 from mondegreen.text import NORMALISERS, normalise, words
@@ -50,6 +51,7 @@ PROBLEMS = {
     "wrong_wer": "cases whose wer is not that of their texts",
     "duplicate_case": "case_ids of more than one row",
     "duplicate_audio": "sounds of more than one row",
+    "duplicate_pair": "pairs of texts in more than one row",
     "shared_speaker": "speakers in more than one split",
     "shared_recording": "recordings in more than one split",
     "shared_audio": "sounds in more than one split",
@@ -130,7 +132,7 @@ def audit(
     _check_texts(rows, expected, findings)
     if require_audio:
         _check_audio(rows, expected, min_duration, max_duration, findings)
-    _check_unique(rows, min_shared_words, findings)
+    _check_unique(rows, min_shared_words, require_audio, findings)
     splits = split_order([*expected["split"], *rows["split"]])
     return AuditReport(_metrics(rows, splits, size, findings), findings.lines())
 
@@ -269,7 +271,7 @@ def _check_audio(
     findings.add("implausible_duration", rows["case_id"][~bad][~seconds.between(min_duration, max_duration)])
 
 
-def _check_unique(rows: pd.DataFrame, min_shared_words: int, findings: _Findings) -> None:
+def _check_unique(rows: pd.DataFrame, min_shared_words: int, require_audio: bool, findings: _Findings) -> None:
     """Look for what lies in more than one row, or in more than one split."""
     for kind, key in {"duplicate_case": "case_id", "duplicate_audio": "pcm_sha256"}.items():
         repeated = rows[rows.duplicated(key, keep=False) & rows[key].notna()]
@@ -277,6 +279,10 @@ def _check_unique(rows: pd.DataFrame, min_shared_words: int, findings: _Findings
     long = [text if len(text.split()) >= min_shared_words else None for text in map(normalise, rows["text"].fillna(""))]
     keys = {"speaker": rows["speaker_id"], "recording": rows["recording_id"], "audio": rows["pcm_sha256"]}
     keys["text"] = pd.Series(long, index=rows.index, dtype="str")
+    if not require_audio:
+        pair = pair_keys(rows["original_transcript"], rows["text"])[rows["split"] != UNLABELLED]
+        repeated = rows.loc[pair.index[pair.duplicated(keep=False)]]
+        findings.add("duplicate_pair", (", ".join(found) for _, found in repeated.groupby(pair)["case_id"]))
     side = rows["split"].replace(UNLABELLED, "train")  # who trains on both may meet a speaker in both
     for name, values in keys.items():
         pairs = pd.DataFrame({"key": values, "split": side}).dropna().drop_duplicates()

@@ -72,20 +72,37 @@ def event_ids(raw: Path) -> set[str]:
 def audio_index(raw: Path) -> pa.Table:
     """Return all packs' columns but `bytes`, one row per clip, the first where a clip lies in several packs."""
     columns = [name for name in PACK.names if name != "bytes"]
-    tables = [pq.read_table(pack, columns=columns) for pack in packs(raw)]
+    tables = [_read(pack, columns) for pack in packs(raw)]
     return pa.concat_tables(tables) if tables else PACK.remove(PACK.get_field_index("bytes")).empty_table()
 
 
-def content_hash(events: bytes) -> str:
-    """Return the part of a batch's name that its events decide."""
-    return hashlib.sha256(events).hexdigest()[:12]
+def _read(pack: Path, columns: list[str]) -> pa.Table:
+    try:
+        return pq.read_table(pack, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        batch = pack.parent
+        raise DataError(
+            f"{pack} is damaged ({str(error)[:100]}). Restore its batch: git checkout HEAD -- {batch}.dvc; "
+            f"dvc checkout --force {batch}.dvc"
+        ) from error
+
+
+def content_hash(folder: Path) -> str:
+    """Return the part of a batch's name that its content decides: its events, and the names and sizes of its packs.
+
+    What lies in the packs is checked clip by clip against the events when it is used.
+    """
+    digest = hashlib.sha256((folder / "events.jsonl").read_bytes())
+    for pack in sorted(folder.glob("audio-*.parquet")):
+        digest.update(f"{pack.name} {pack.stat().st_size}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 def check_unchanged(raw: Path) -> None:
-    """Raise `DataError` for a batch whose events are not those that it was sealed with."""
-    for file in event_files(raw):
-        if file.parent.name != SAMPLE and not file.parent.name.endswith(content_hash(file.read_bytes())):
+    """Raise `DataError` for a batch that is not what it was sealed as."""
+    for batch in (file.parent for file in event_files(raw)):
+        if batch.name != SAMPLE and not batch.name.endswith(content_hash(batch)):
             raise DataError(
-                f"{file} is not what it was when sealed: a batch never changes. Record corrections "
-                f"instead, and restore it: git checkout {file.parent}.dvc; dvc checkout --force {file.parent}"
+                f"{batch} is not what it was when it was sealed: a batch never changes, corrections are recorded. "
+                f"Restore it: git checkout HEAD -- {batch}.dvc; dvc checkout --force {batch}.dvc"
             )

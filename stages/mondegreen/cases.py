@@ -33,6 +33,12 @@ def rank(log: Log) -> pd.DataFrame:
     )
 
 
+def known_withdrawals(log: Log) -> pd.Series:
+    """Return, for each withdrawal, whether its case or speaker is in the log (yet)."""
+    gone, failures = log["withdrawal"], log["failure"]
+    return _among(gone["case_id"], failures["case_id"]) | _among(gone["speaker_id"], failures["speaker_id"])
+
+
 def fold(log: Log, ranked: pd.DataFrame, audio: pa.Table) -> pd.DataFrame:
     """Return one row per case, sorted by case_id, without the measures of its errors.
 

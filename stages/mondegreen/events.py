@@ -232,6 +232,10 @@ def check_event(event: Mapping[str, Any]) -> Event:
     for field in REQUIRED[kind]:
         if field not in checked:
             raise RecordError(field, None, f"a value: a {kind} event means nothing without it")
+    if kind == "correction" and not checked["corrected_transcript"].strip() and checked.get("is_speech") is not False:
+        raise RecordError(
+            "corrected_transcript", event.get("corrected_transcript"), "a text, or is_speech=False with it"
+        )
     if kind == "failure":
         checked.setdefault("audio", None)
     if kind == "withdrawal" and ("case_id" in checked) == ("speaker_id" in checked):

@@ -79,10 +79,15 @@ def import_rows(
     Audio paths are relative to `audio_root`, and may not leave it. `advance(by)` is told how much of `source.total`
     is done. Rows that can never be right go to `<source>.rejected.jsonl`. Raises `DataError` and `SpoolError`.
     """
+    if "audio" in source.embedded and "audio" not in (mapped or {}):
+        raise DataError(
+            f"{source.path}: the column 'audio' holds bytes, which are not read. Write its audio to "
+            "files and give their paths (--map audio=COLUMN), or import without audio (--map audio=)"
+        )
     chosen = columns.choose(source, mapped or {}, defaults or {})
     builder = _Builder(audio_root)
     builder.check_defaults(chosen.defaults)
-    result = Imported(columns_left=chosen.left)
+    result = Imported(columns_left=(*chosen.left, *source.embedded))
     with Recorder(spool) as recorder, _Rejects(source.path, result) as rejects, ThreadPoolExecutor(_WRITERS) as pool:
         clips, done = _Clips(recorder, pool, result), 0
         for cases in _chunks(_good(source.rows(), chosen, builder, rejects)):
@@ -124,7 +129,7 @@ class _Builder:
     def check_defaults(self, defaults: Mapping[str, Any]) -> None:
         """Raise `DataError` for a default that no row could have."""
         try:
-            self.case({"original_transcript": "", "corrected_transcript": "", **defaults}, 0)
+            self.case({"original_transcript": "", "corrected_transcript": "-", **defaults}, 0)
         except RecordError as error:
             raise DataError(f"--default {error}") from error
 

@@ -31,7 +31,9 @@ class Ingested:
     clips: int = 0
     audio_bytes: int = 0
     known: int = 0
-    """Events that a batch, or another segment, held already."""
+    """Events that a batch held already."""
+    repeated: int = 0
+    """Events that stood in the spool more than once, such as equal rows of an import."""
     torn: int = 0
     """Segments whose last line was never finished (a crash, or a write going on just now)."""
     damaged: list[Damage] = field(default_factory=list)
@@ -71,8 +73,9 @@ def ingest(
         if waiting.lines:
             clips = _clips(source, raw, waiting, result)
             lines = [waiting.lines[event_id] for event_id in sorted(waiting.lines)]
-            result.batch = sealing.batch_name(lines, waiting.newest)
-            track(sealing.seal(raw, result.batch, lines, clips, packed))
+            batch = sealing.seal(raw, waiting.newest, lines, clips, packed)
+            result.batch = batch.name
+            track(batch)
         _clean(source, waiting)
     return result
 
@@ -97,7 +100,8 @@ def _read(source: Path, known: set[str], result: Ingested) -> _Waiting:
             if event.get("audio"):
                 named.append(event["audio"])
             if event["event_id"] in known or event["event_id"] in waiting.lines:
-                result.known += 1
+                result.known += event["event_id"] in known
+                result.repeated += event["event_id"] not in known
                 continue
             waiting.lines[event["event_id"]] = events.encode(event)
             waiting.newest = max(waiting.newest, event["recorded_at"])

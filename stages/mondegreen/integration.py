@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mondegreen import repository
+from mondegreen import reporting, repository
 from mondegreen.data_manager import DataManager
 from mondegreen.errors import RepositoryError
 from mondegreen.finetuning_pipeline import FinetuningDatasetPipeline
 from mondegreen.metadata_tracker import MetadataTracker
+from mondegreen.tables import write_json
 from mondegreen.version_control import DataVersionControl
 
 
@@ -130,6 +131,17 @@ class IntegratedDataManagementSystem:
             "version_control": {},
             "available_datasets": len(self._datasets()),
         }
+
+    def generate_comprehensive_report(self, output_path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+        """Return the report of the repository's last build, as stage `report` writes it; and write it to `output_path`.
+
+        Statistics, performance trends, an assessment of the data's quality, recommendations, facts of the dataset.
+        Raises `DataError` where nothing is built, `RepositoryError` where there is no repository.
+        """
+        report = reporting.gather(self.finetuning_pipeline.root)
+        if output_path is not None:
+            write_json(report, output_path)
+        return report
 
     def _datasets(self) -> list[dict[str, Any]]:
         try:

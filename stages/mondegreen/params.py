@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 from mondegreen.errors import ParamsError
 
 Block = TypeVar("Block")
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def _range(low: float, high: float) -> Any:
@@ -75,6 +76,31 @@ class Export:
     licence: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """From where on the report recommends something, and how much it shows."""
+
+    min_correction_rate: float = _range(0, 1)
+    max_waiting_days: float = _range(0, 36_500)
+    min_cases_per_type: int = _range(0, 1_000_000)
+    min_rejected: int = _range(1, 10**9)
+    max_disputed: int = _range(0, 10**9)
+    quality_margin: float = _range(0, 1)
+    min_test_cases: int = _range(0, 10**9)
+    min_test_speakers: int = _range(0, 10**6)
+    max_speaker_share: float = _range(0, 1)
+    max_without_speaker: float = _range(0, 1)
+    max_wer_increase: float = _range(0, 1)
+    min_measurements: int = _range(0, 1000)
+    max_unnamed_measurements: int = _range(0, 10**9)
+    confident: float = _range(0, 1)
+    wrong: float = _range(0, 10)
+    max_confident_wrong: float = _range(0, 1)
+    worst_cases: int = _range(0, 500)
+    audio_clips: int = _range(0, 500)
+    audio_kb: int = _range(0, 100_000)
+
+
 def load(block: type[Block], path: str | Path = "params.yaml") -> Block:
     """Return the block of params.yaml that `block`, one of this module's classes, describes.
 
@@ -106,5 +132,5 @@ def _checked(name: str, value: Any, hint: Any, item: Any) -> Any:
     if not fits or (low is not None and not low <= value <= high):
         limits = "" if low is None else f" from {low} to {high}"
         null = " or null" if type(None) in allowed else ""
-        raise ParamsError(f"{name}={value!r}: expected a {kind.__name__}{limits}{null}; change it in params.yaml")
+        raise ParamsError(f"{name}={value!r}: expected {KINDS[kind]}{limits}{null}; change it in params.yaml")
     return kind(value)

@@ -137,13 +137,15 @@ def verdict(quality: dict[str, Any], thresholds: params.Gate, rejected_path: str
     for name, least in asdict(thresholds).items():
         note = f"   misses by {least - shares[name]:.4f}" if name in bad else ""
         lines.append(f"{name:<14}{shares[name]:>10.4f}{least:>11.4f}{note}")
+    lines += ["", *(f"note: {warning}" for warning in quality["warnings"])] if quality["warnings"] else []
     if bad:
         lines += ["", "Main reasons:"]
         to_show = [issue for issue in quality["issues"] if issue["measure"] in bad][:8]
         lines += [f"{issue['count']:>8}  {issue['reason']}: {issue['meaning']}; {issue['remedy']}" for issue in to_show]
         lines += [
             "",
-            f"The gate is shut; the last good dataset stays. {rejected_path} has every rejected case with its reasons.",
+            "The gate is shut: no new dataset is made, an older one stays.",
+            f"{rejected_path} has every rejected case with its reasons.",
             "Mend the cases (correct, record again, or withdraw them), or change the threshold in params.yaml, gate.",
         ]
     return "\n".join(lines)

@@ -118,7 +118,7 @@ class Recorder:
         is_speech: bool | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record what was really said in a case; an empty text needs `is_speech=False`, here or on the case.
+        """Record what was really said in a case; an empty text needs `is_speech=False`: silence, noise.
 
         `method` is manual, user_feedback, rule:NAME or model:NAME. Earlier corrections of the case stay in the log.
         """

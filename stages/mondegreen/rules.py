@@ -45,7 +45,11 @@ RULES = {
     "missing_audio": Rule(
         COMPLETENESS, "no audio was recorded", "look for it under source_path, record the case again"
     ),
-    "audio_lost": Rule(COMPLETENESS, "its audio is in no batch", "restore the batch that held it: 'dvc checkout'"),
+    "audio_lost": Rule(
+        COMPLETENESS,
+        "its audio is in no batch",
+        "restore its batch: dvc checkout",
+    ),
     "missing_text": Rule(COMPLETENESS, "the correction is empty, yet is_speech is not false", "correct it"),
     "undecodable_audio": Rule(VALIDITY, "the audio cannot be decoded", "see audio_error; convert it and record again"),
     "too_short": Rule(VALIDITY, "shorter than validate.min_duration", "check start and end, or the audio"),
@@ -74,21 +78,24 @@ RULES = {
 
 
 def schemas(settings: params.Validate, *, require_audio: bool) -> list[pandera.DataFrameSchema]:
-    """Return the schemas in the order in which they are applied; all of them hold for the rows that passed."""
+    """Return the schemas in the order in which they are applied; all of them hold for the rows that passed.
+
+    Without `require_audio` pairs of texts are exported: then what is wrong with the audio is no reason.
+    """
     return [
         _schema(_row_rules(settings, require_audio)),
         _schema({"conflicting_reference": lambda rows: ~_conflicting(rows)}),
         _schema(
             {
-                "duplicate_audio": lambda rows: ~_repeated(rows, ["pcm_sha256"]),
-                "duplicate_utterance": lambda rows: (
-                    ~_repeated(rows, ["recording_id", "start", "end", "model_version", "original_transcript"])
-                    | rows["pcm_sha256"].notna()
-                ),
+                "duplicate_audio": lambda rows: ~_repeated(rows, ["pcm_sha256"]) | (not require_audio),
+                "duplicate_utterance": lambda rows: ~_repeated(rows, UTTERANCE) | require_audio,
             }
         ),
     ]
 
+
+UTTERANCE = ["recording_id", "start", "end", "model_version", "original_transcript"]
+"""What makes two rows the same utterance where no audio is asked for."""
 
 _Holds = Callable[[pd.DataFrame], pd.Series]
 
@@ -125,11 +132,11 @@ def _row_rules(settings: params.Validate, require_audio: bool) -> dict[str, _Hol
             rows["audio_sha256"].isna() | rows["frames"].notna() | rows["audio_error"].notna() | (not require_audio)
         ),
         "missing_text": lambda rows: ~blank(rows) | silent(rows),
-        "undecodable_audio": lambda rows: rows["audio_error"].isna(),
-        "too_short": lambda rows: ~(rows["duration"] < settings.min_duration),
+        "undecodable_audio": lambda rows: rows["audio_error"].isna() | (not require_audio),
+        "too_short": lambda rows: ~(rows["duration"] < settings.min_duration) | (not require_audio),
         "too_long": lambda rows: ~(rows["duration"] > settings.max_duration),
         "low_sample_rate": lambda rows: (
-            rows["sample_rate"].fillna(settings.min_sample_rate) >= settings.min_sample_rate
+            ~(rows["sample_rate"] < settings.min_sample_rate).fillna(False) | (not require_audio)
         ),
         "markup_in_text": lambda rows: ~rows["corrected_transcript"].str.contains(MARKUP),
         "no_words": lambda rows: _has_words(rows["corrected_transcript"]) | blank(rows),
@@ -138,7 +145,7 @@ def _row_rules(settings: params.Validate, require_audio: bool) -> dict[str, _Hol
         "not_a_failure": lambda rows: ~_no_failure(rows) | _confirmed(rows),
         "confirmed": lambda rows: ~(_no_failure(rows) & _confirmed(rows)),
         "end_before_start": lambda rows: ~(stated(rows) <= 0),
-        "duration_mismatch": lambda rows: ~(off(rows) > settings.duration_tolerance),
+        "duration_mismatch": lambda rows: ~(off(rows) > settings.duration_tolerance) | (not require_audio),
         "implausible_rate": lambda rows: ~(rows["reference_words"].astype("float64") > rate * seconds(rows)),
         "corrected_too_early": lambda rows: ~(rows["corrected_at"] < rows["recorded_at"] - skew),
         "text_without_speech": lambda rows: ~silent(rows) | blank(rows),

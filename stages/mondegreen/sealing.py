@@ -31,17 +31,15 @@ class Clip:
     size: int
 
 
-def batch_name(lines: Sequence[bytes], newest: str) -> str:
-    """Return `<utc of the newest event>-<content hash>`: the same events always make the same name."""
-    return f"{newest[:19].replace('-', '').replace(':', '')}Z-{content_hash(b''.join(lines))}"
+def seal(raw: Path, newest: str, lines: Sequence[bytes], clips: Iterable[Clip], done: Callable[[int], Any]) -> Path:
+    """Write a batch below `raw` and return it; it appears whole and durable, or not at all.
 
-
-def seal(raw: Path, name: str, lines: Sequence[bytes], clips: Iterable[Clip], done: Callable[[int], Any]) -> Path:
-    """Write the batch `raw/name` and return it; it appears whole and durable, or not at all.
-
-    `lines` are encoded events sorted by event_id; `done` is told the bytes of audio packed so far, step by step.
+    Named `<newest>-<content hash>`: the same events and audio always make the same name. `newest` is the RFC 3339 time
+    of the newest event, `lines` are encoded events sorted by event_id, `done` is told, step by step, how many bytes of
+    audio were packed.
     """
-    target, partial = raw / name, raw / f".{name}.partial"
+    stamp = f"{newest[:19].replace('-', '').replace(':', '')}Z"
+    partial = raw / f".{stamp}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     with (partial / "events.jsonl").open("wb") as file:
@@ -51,6 +49,7 @@ def seal(raw: Path, name: str, lines: Sequence[bytes], clips: Iterable[Clip], do
         with path.open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(partial)
+    target = raw / f"{stamp}-{content_hash(partial)}"
     partial.rename(target)
     sync_folder(raw)
     return target

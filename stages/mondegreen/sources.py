@@ -41,6 +41,8 @@ class Source:
     """What `total` and `position` count."""
     place = "line"
     """What a row's number counts, from 1."""
+    embedded: tuple[str, ...] = ()
+    """Columns that hold bytes: they are not read."""
     empty_is_missing = False
     """The format cannot tell an empty text from none."""
 
@@ -69,6 +71,8 @@ class Source:
             yield
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
+            if isinstance(error, FileNotFoundError):
+                raise DataError(f"{self.path} is not there: give the path of a file") from error
             raise DataError(
                 f"{self.path} cannot be read to its end: {reason}; mend it, then import it again"
             ) from error
@@ -222,7 +226,9 @@ class Parquet(Source):
         self._broken = pa.ArrowException
         with self._reading(), pq.ParquetFile(path) as file:
             self.total = file.metadata.num_rows
-            self._columns = [field.name for field in file.schema_arrow if "binary" not in str(field.type)]
+            fields = list(file.schema_arrow)
+        self._columns = [field.name for field in fields if "binary" not in str(field.type)]
+        self.embedded = tuple(field.name for field in fields if "binary" in str(field.type))
 
     def _rows(self) -> Iterator[tuple[int, Row | Unreadable]]:
         import pyarrow.parquet as pq

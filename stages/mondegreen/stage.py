@@ -13,6 +13,8 @@ def run(main: Callable[[], None]) -> None:
     gc.disable()  # a stage makes millions of small objects, no cycles, and ends: a fifth less time
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except MondegreenError as error:
         print(f"\n{plain(str(error), lines=True)}\n", file=sys.stderr)
         sys.exit(1)

@@ -18,7 +18,8 @@ EXAMPLES = 5
 def status(root: Path) -> dict[str, Any]:
     """Return the state of the repository at `root`; the counts of cases are those of the last `dvc repro`."""
     built = _metrics(root, "collect")
-    quality, dataset = _metrics(root, "quality"), _metrics(root, "dataset")
+    quality = _metrics(root, "quality")
+    dataset = _metrics(root, "dataset") if (root / repository.DATASET).is_dir() else {}
     cases, corrected = built.get("cases", 0), built.get("corrected_cases", 0)
     missing = _missing_batches(root)
     waiting = _waiting(root, known=not missing)
@@ -36,6 +37,8 @@ def status(root: Path) -> dict[str, Any]:
         "gate_passed": quality.get("passed"),
         "dataset_passed": dataset.get("passed"),
         "dataset_rows": dataset.get("rows", {}),
+        "unknown": built.get("corrections_of_unknown_cases", 0) + built.get("withdrawals_of_unknown", 0),
+        "notes": _metrics(root, "split").get("notes", []),
         "up_to_date": not stale and not missing,
         "stale_stages": stale,
     }
@@ -90,6 +93,8 @@ def _next(state: dict[str, Any], missing: str, quality: dict[str, Any]) -> str:
         return f"the gate is shut{why}; mend the cases or the thresholds, then dvc repro"
     if not state["up_to_date"]:
         return f"dvc repro: {', '.join(state['stale_stages'])} changed"
+    if state["unknown"]:
+        return f"{state['unknown']} corrections or withdrawals name no known case: mend the ids, or ingest their cases"
     if state["uncorrected_cases"]:
         return f"correct the {state['uncorrected_cases']} uncorrected cases: mondegreen correct CASE_ID TEXT"
     return "nothing: everything is corrected and built; commit and dvc push if you have not"

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -72,6 +73,10 @@ def _bar(source: sources.Source) -> AbstractContextManager[Callable[[int], objec
     return progress(source.total, source.unit, "importing", scale=True)
 
 
+def _looks_like_audio(names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if re.search("audio|path|file|clip|wav", name, re.IGNORECASE)), None)
+
+
 def _numbers(done: importer.Imported) -> dict[str, object]:
     names = ("rows", "cases", "corrections", "without_audio", "unreadable_audio", "rejected")
     return {name: getattr(done, name) for name in names} | {
@@ -81,7 +86,7 @@ def _numbers(done: importer.Imported) -> dict[str, object]:
 
 def _lines(done: importer.Imported, spool: Path) -> list[str]:
     lines = [
-        f"imported {done.rows} rows: {done.cases} cases ({done.without_audio} without audio) and "
+        f"read {done.rows} rows: {done.cases} cases ({done.without_audio} without audio) and "
         f"{done.corrections} corrections into {spool}; {done.rejected} rows rejected"
     ]
     if done.unreadable:
@@ -90,6 +95,8 @@ def _lines(done: importer.Imported, spool: Path) -> list[str]:
         )
     if done.columns_left:
         lines.append(f"columns that no field takes: {plain(', '.join(done.columns_left))}")
+    if done.cases and done.without_audio == done.cases and (paths := _looks_like_audio(done.columns_left)):
+        lines.append(f"warning: no row has audio; is it in a column left out? --map audio={plain(paths)}")
     if done.cases:
         lines.append("next: mondegreen ingest")
     return lines

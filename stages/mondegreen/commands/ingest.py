@@ -43,6 +43,8 @@ def _lines(done: ingest.Ingested) -> list[str]:
         ]
     if done.known:
         lines.append(f"{done.known} events were ingested before")
+    if done.repeated:
+        lines.append(f"{done.repeated} events repeated others in the spool, such as equal rows of an import: kept once")
     if done.torn:
         lines.append(f"{done.torn} segments end in an unfinished line (a crash, or a write going on): left as they are")
     if done.missing_audio:

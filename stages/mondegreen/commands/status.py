@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from math import floor
 from typing import Any
 
 from mondegreen import repository, status
@@ -35,9 +36,10 @@ def _lines(state: dict[str, Any]) -> list[str]:
         if state["up_to_date"]
         else f"not up to date ({', '.join(state['stale_stages']) or 'data missing'})"
     )
+    rate = floor(1000 * state["correction_rate"]) / 10  # 100 % only when all are corrected
     lines = [
         f"batches    {state['batches'] if state['batches'] is not None else 'not all here'}",
-        f"cases      {state['cases']}: {state['corrected_cases']} corrected ({state['correction_rate']:.1%}), "
+        f"cases      {state['cases']}: {state['corrected_cases']} corrected ({rate} %), "
         f"{state['uncorrected_cases']} not, {state['withdrawn_cases']} withdrawn",
         f"dataset    {dataset}, {fresh}",
         f"inbox      {waiting or 'empty'}",
@@ -56,4 +58,5 @@ def _lines(state: dict[str, Any]) -> list[str]:
             f"  {plain(case)}  {plain(text) or '(heard nothing)'}"
             for case, text in state["uncorrected_examples"].items()
         ]
+    lines += ["", *(f"note: {note}" for note in state["notes"])] if state["notes"] else []
     return [*lines, "", f"next: {state['next']}"]
