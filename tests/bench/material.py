@@ -92,6 +92,7 @@ def events(seed: int, count: int, speakers: int) -> Iterator[Event]:
                 corrected_transcript=text,
                 method=method,
                 author=author,
+                is_speech=None if text else False,
             )
 
 
