@@ -9,7 +9,8 @@ import pytest
 from mondegreen import cli
 from mondegreen.comparison import LISTS, Comparison, compare, reason
 from mondegreen.errors import DataError
-from mondegreen.evaluation import Evaluation, evaluate, read_references
+from mondegreen.evaluation import Evaluation, evaluate
+from mondegreen.predictions import read_references
 from test_evaluation import dataset, predictions, repository
 
 RIGHT, WRONG, WORSE = "kiss the sky", "kiss this sky", "kiss this guy"

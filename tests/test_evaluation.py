@@ -16,7 +16,8 @@ from conftest import ROOT
 from mondegreen import cli, spool
 from mondegreen.dataset import features
 from mondegreen.errors import DataError, MondegreenError, ParamsError
-from mondegreen.evaluation import LISTED, Evaluation, dataset_version, evaluate, read_predictions, read_references
+from mondegreen.evaluation import Evaluation, evaluate
+from mondegreen.predictions import LISTED, dataset_version, read_predictions, read_references
 
 MD5 = "0123456789abcdef0123456789abcdef.dir"
 

@@ -121,22 +121,7 @@ class MetadataTracker:
         runs = live.read(self.path)["inference"]
         if hours is not None:
             runs = runs[runs["recorded_at"] >= pd.Timestamp(datetime.now(UTC) - timedelta(hours=hours))]
-        if runs.empty:
-            return {"count": 0}
-        times = runs["inference_time"]
-        timed = runs[runs["audio_seconds"] > 0]
-        figures = {
-            "count": len(runs),
-            "failed": int(runs["failed"].sum()),
-            "error_rate": float(runs["failed"].mean()),
-            "mean_inference_time": times.mean(),
-            "median_inference_time": times.median(),
-            "p95_inference_time": times.quantile(0.95),
-            "max_inference_time": times.max(),
-            "mean_confidence": runs["model_confidence"].mean() if runs["model_confidence"].notna().any() else None,
-            "real_time_factor": timed["inference_time"].sum() / timed["audio_seconds"].sum() if len(timed) else None,
-        }
-        return dict(rounded(figures))
+        return dict(rounded(performance.inference_statistics(runs)))
 
     def get_model_comparison(self) -> pd.DataFrame:
         """Return the latest figures of every model, per test set and normaliser, best WER first within one."""
@@ -164,7 +149,7 @@ class MetadataTracker:
         names = [name for name in flat.columns if pd.api.types.is_float_dtype(flat[name])]
         report = {
             "performance_trends": {name: performance.trend(flat, name) for name in names},
-            "models": records(performance.compare(flat)),
+            "models": performance.records(performance.compare(flat)),
             "learning_summary": self.get_learning_summary(),
             "inference_stats": self.get_inference_statistics(),
         }
@@ -182,12 +167,3 @@ def _oldest_first(events: pd.DataFrame) -> pd.DataFrame:
         if name in rows
     }
     return rows.assign(**dictionaries)
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table of measurements as JSON takes them."""
-    timed = frame.assign(recorded_at=frame["recorded_at"].map(lambda moment: moment.isoformat()))
-    return [
-        {str(name): value for name, value in row.items()}
-        for row in timed.astype(object).where(timed.notna(), None).to_dict("records")
-    ]

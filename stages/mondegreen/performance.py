@@ -96,3 +96,29 @@ def compare(flat: pd.DataFrame) -> pd.DataFrame:
         return flat
     latest = flat.drop_duplicates(["model_version", *GROUP], keep="last")
     return latest.sort_values([*GROUP, "wer", "event_id"], ignore_index=True)
+
+
+def inference_statistics(runs: pd.DataFrame) -> dict[str, Any]:
+    """Return how often the recogniser ran and failed, and how fast: seconds; `real_time_factor` is time over length."""
+    if runs.empty:
+        return {"count": 0}
+    times, timed = runs["inference_time"], runs[runs["audio_seconds"] > 0]
+    return {
+        "count": len(runs),
+        "failed": int(runs["failed"].sum()),
+        "error_rate": float(runs["failed"].mean()),
+        "mean_inference_time": times.mean(),
+        "median_inference_time": times.median(),
+        "p95_inference_time": times.quantile(0.95),
+        "max_inference_time": times.max(),
+        "mean_confidence": runs["model_confidence"].mean() if runs["model_confidence"].notna().any() else None,
+        "real_time_factor": timed["inference_time"].sum() / timed["audio_seconds"].sum() if len(timed) else None,
+    }
+
+
+def records(flat: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table of measurements as JSON takes them: times as text, nothing as None."""
+    times = flat["recorded_at"].map(lambda moment: None if pd.isna(moment) else moment.isoformat())
+    timed = flat.assign(recorded_at=times)
+    rows = timed.astype(object).where(timed.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

@@ -63,7 +63,7 @@ def report(
             "data_management": data_management(cases, metrics["collect"]),
             "performance_trends": {name: trends[name] for name in ("wer", "cer")},
             "learning_summary": learning_summary(flat),
-            "inference_stats": inference_statistics(inferences),
+            "inference_stats": performance.inference_statistics(inferences),
             "version_control": {},
             "available_datasets": 1,
         },
@@ -108,33 +108,15 @@ def learning_summary(flat: pd.DataFrame) -> dict[str, Any]:
     return {"model_versions": int(named.nunique()), "latest_model_version": named.iloc[-1] if len(named) else None}
 
 
-def inference_statistics(runs: pd.DataFrame) -> dict[str, Any]:
-    """Return how often the recogniser ran and failed, and how fast: seconds; `real_time_factor` is time over length."""
-    if runs.empty:
-        return {"count": 0}
-    times, timed = runs["inference_time"], runs[runs["audio_seconds"] > 0]
-    return {
-        "count": len(runs),
-        "failed": int(runs["failed"].sum()),
-        "error_rate": float(runs["failed"].mean()),
-        "mean_inference_time": times.mean(),
-        "median_inference_time": times.median(),
-        "p95_inference_time": times.quantile(0.95),
-        "max_inference_time": times.max(),
-        "mean_confidence": runs["model_confidence"].mean() if runs["model_confidence"].notna().any() else None,
-        "real_time_factor": timed["inference_time"].sum() / timed["audio_seconds"].sum() if len(timed) else None,
-    }
-
-
 def models(flat: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the latest figures of every model per test set and normaliser, best WER first within one."""
-    return _records(performance.compare(flat))
+    return performance.records(performance.compare(flat))
 
 
 def measurements(flat: pd.DataFrame) -> list[dict[str, Any]]:
     """Return every measurement with its figures and, where it has them, their intervals; oldest first."""
     columns = ["recorded_at", "model_version", *performance.GROUP, *FIGURES]
-    return _records(flat.reindex(columns=columns))
+    return performance.records(flat.reindex(columns=columns))
 
 
 def quality_assessment(quality: Mapping[str, Any], gate: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,12 +161,6 @@ def plots(found: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
 
 def _harmless(value: Any) -> Any:
     return plain(value).translate(_BRACKETS) if isinstance(value, str) else value
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    timed = frame.assign(recorded_at=frame["recorded_at"].map(_moment))
-    rows = timed.astype(object).where(timed.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def _moment(moment: Any) -> str | None:

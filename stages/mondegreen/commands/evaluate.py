@@ -9,16 +9,8 @@ from mondegreen import params, repository, tables
 from mondegreen.bootstrap import Estimate, MatchedPairs, PairedEstimate
 from mondegreen.comparison import LISTS, Comparison, compare, reason
 from mondegreen.errors import DataError
-from mondegreen.evaluation import (
-    Evaluation,
-    Rates,
-    References,
-    dataset_version,
-    evaluate,
-    read_predictions,
-    read_references,
-    record,
-)
+from mondegreen.evaluation import Evaluation, Rates, evaluate, record
+from mondegreen.predictions import References, dataset_version, read_predictions, read_references
 from mondegreen.recorder import Recorder
 from mondegreen.terminal import plain
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mondegreen.errors import DataError
-from mondegreen.metadata_tracker import MetadataTracker, records
+from mondegreen.metadata_tracker import MetadataTracker
+from mondegreen.performance import records
 from mondegreen.terminal import plain
 
 EXAMPLE = (
