@@ -28,11 +28,8 @@ def main() -> None:
     left_out = pd.concat([found.left_out, valid.loc[repeated, ["case_id"]].assign(reason=REASON)])
     tables.write(left_out.sort_values("case_id"), "data/left_out.parquet", LEFT_OUT)
     quality = tables.read_json("data/metrics/quality.json")
-    report = found.report | {
-        "repeated_pairs": int(repeated.sum()),
-        "unlabelled": len(rows) - len(found.rows),
-        "valid_sha256": quality["valid_sha256"],
-    }
+    found.report["left_out"][REASON] = {"cases": int(repeated.sum()), "error_types": {}}
+    report = found.report | {"unlabelled": len(rows) - len(found.rows), "valid_sha256": quality["valid_sha256"]}
     tables.write_json(report, "data/metrics/split.json")
     for note in report["notes"]:
         print(f"note: {note}")

@@ -6,11 +6,19 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import mondegreen
 from conftest import ROOT, sound
-from mondegreen import DataManager, DataVersionControl, FinetuningDatasetPipeline, MetadataTracker, MondegreenError
+from mondegreen import (
+    DataManager,
+    DataVersionControl,
+    FinetuningDatasetPipeline,
+    MetadataTracker,
+    MondegreenError,
+    performance,
+)
 from mondegreen.errors import DataError, ParamsError, RepositoryError
 from mondegreen.finetuning_pipeline import set_params
 from mondegreen.integration import IntegratedDataManagementSystem
@@ -272,3 +280,71 @@ def test_unknown_format_and_dataset(tmp_path: Path):
         pipeline.prepare_huggingface_dataset(format="arrow")
     with pytest.raises(DataError, match="is not here"):
         pipeline.get_dataset_info("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("metric", "way"),
+    [
+        ("wer", "lower"),
+        ("raw_wer", "lower"),
+        ("validation_loss", "lower"),
+        ("inference_time", "lower"),
+        ("accuracy", "higher"),
+        ("answer_accuracy", "higher"),
+        ("error_correction_rate", "higher"),
+        ("real_time_speed", "higher"),
+        ("customer_score", "higher"),
+        ("cancer", "unknown"),
+        ("twelve", "unknown"),
+    ],
+)
+def test_the_direction_of_a_metric_is_decided_by_whole_words(metric: str, way: str):
+    assert performance.better(metric) == way
+
+
+def test_what_a_figure_was_measured_on_is_a_text_and_no_metric_takes_its_name(tmp_path: Path):
+    tracker = MetadataTracker(tmp_path)
+    with pytest.raises(ValueError, match=r"metadata\.test_set"):
+        tracker.record_performance(0.1, 0.1, metadata={"test_set": ["calls", "meetings"]})
+    with pytest.raises(ValueError, match=r"metrics\.test_set"):
+        tracker.recorder.performance(wer=0.1, cer=0.1, **{"test_set": 3.0})
+    with pytest.raises(ValueError, match="foo"):
+        tracker.record_performance(0.1, 0.1, foo=10**400)
+    assert not list(tmp_path.iterdir())
+
+
+def test_figures_of_two_datasets_without_a_named_test_set_do_not_compare(tmp_path: Path):
+    tracker = MetadataTracker(tmp_path)
+    tracker.record_performance(0.3, 0.1, "a", dataset_version="v1")
+    tracker.record_performance(0.1, 0.05, "b", dataset_version="v2")
+    trend = tracker.get_performance_trend("wer")
+    assert (trend["count"], trend["left_out"], trend["test_set"]) == (1, 1, "unnamed, dataset v2")
+
+
+def test_a_log_with_odd_measurements_can_still_be_read():
+    """What an older recorder let through must never stop the pipeline."""
+    odd = {"test_set": "[1, 2]", "normaliser": 3}
+    table = pd.DataFrame(
+        {
+            "event_id": ["e1"],
+            "recorded_at": [pd.Timestamp("2026-01-01", tz="UTC")],
+            "model_version": ["m"],
+            "dataset_version": [None],
+            "wer": [0.1],
+            "cer": [0.1],
+            "metrics": [json.dumps({"test_set": 3.0, "wer": 9.0, "loss": 0.5})],
+            "metadata": [json.dumps(odd | {"test_set": ["a"]})],
+        }
+    )
+    flat = performance.flatten(table)
+    assert flat.loc[0, ["test_set", "normaliser", "wer", "loss"]].tolist() == ["unknown", "unknown", 0.1, 0.5]
+
+
+def test_a_failure_without_a_time_is_an_inference_too(system: IntegratedDataManagementSystem):
+    system.record_failed_transcription(None, "x")
+    assert system.get_system_statistics()["inference_stats"]["count"] == 1
+
+
+def test_a_spool_never_gets_into_git_by_accident(system: IntegratedDataManagementSystem):
+    system.record_failed_transcription(None, "x")
+    assert (system.base_dir / ".gitignore").read_text() == "*\n"

@@ -90,7 +90,10 @@ def test_capitals_and_punctuation_are_no_difference(tmp_path):
     assert (found.fixed, found.regressed, found.still_failing) == ((), (), ("c010",))
     assert (found.wer.difference, found.test.z, found.test.p_value) == (0.0, 0.0, 1.0)
     assert (found.verdict, found.needed) == ("can't tell", None)
-    assert reason(found) == "both make equally many errors everywhere"
+    assert (
+        reason(found)
+        == "both make equally many errors in every case with speech; words heard in silence are counted apart"
+    )
 
 
 def test_a_model_that_says_nothing_is_worse(tmp_path):

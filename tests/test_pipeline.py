@@ -203,6 +203,7 @@ import json, sys
 sys.path.insert(0, "stages")
 import pandas
 from datasets import Audio, load_dataset
+from mondegreen import MondegreenError
 from mondegreen.integration import IntegratedDataManagementSystem
 
 system = IntegratedDataManagementSystem("data/inbox")
@@ -230,6 +231,21 @@ table = pandas.read_csv(pipeline.prepare_huggingface_dataset(format="csv")["test
 assert list(table["text"].fillna("")) == dataset["test"]["text"][:]
 assert pipeline.validate_dataset()["passed"] and len(pipeline.list_datasets()) == 1
 assert system.get_system_statistics()["available_datasets"] == 1
+params = open("params.yaml").read()
+for wrong in ({"min_error_score": 5}, {"max_samples": 2}):
+    try:
+        system.prepare_finetuning_dataset(**wrong)
+        raise SystemExit(f"{wrong} was accepted")
+    except MondegreenError:
+        pass
+    assert open("params.yaml").read() == params
+    assert system.get_system_statistics()["available_datasets"] == 1
+try:
+    IntegratedDataManagementSystem("data/inbox", use_gcs=True, gcs_bucket_name="nowhere").sync_all_to_gcs()
+    raise SystemExit("nothing was synced, and nobody said so")
+except MondegreenError as error:
+    assert "gs://nowhere" in str(error), error
+system.prepare_finetuning_dataset(min_error_score=0.3, max_samples=60, include_uncorrected=True, create_version=True)
 report = system.generate_comprehensive_report(output_path="reports/weekly_report.json")
 assert report == json.load(open("reports/weekly_report.json")) == json.load(open("data/report/report.json"))
 assert {"system_statistics", "performance_trends", "data_quality_assessment", "recommendations"} <= report.keys()

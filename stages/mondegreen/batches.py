@@ -34,6 +34,8 @@ PACK = pa.schema(
 
 def folders(raw: Path) -> list[Path]:
     """Return the batches in `raw`, by name; raises `DataError` for one whose data is not in the work tree."""
+    if not raw.is_dir():
+        raise DataError(f"{raw} is missing: restore it, git checkout HEAD -- data/raw; dvc checkout")
     found = sorted(path for path in raw.iterdir() if path.is_dir() and not path.name.startswith("."))
     tracked = {path.with_suffix("") for path in raw.glob("*.dvc")}
     if absent := sorted(tracked - set(found)):

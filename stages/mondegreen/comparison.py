@@ -114,7 +114,7 @@ def reason(comparison: Comparison) -> str:
     if wer.difference is None or wer.low is None:
         why = f"it takes {FEWEST_BLOCKS} {kind}s with words to tell anything, {wer.blocks} are there"
     elif not wer.differing:
-        return "both make equally many errors everywhere"
+        return "both make equally many errors in every case with speech; words heard in silence are counted apart"
     elif wer.differing < FEWEST_BLOCKS:
         why = f"the two differ in {wer.differing} {kind}s only, which may be chance"
     else:

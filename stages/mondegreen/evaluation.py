@@ -18,10 +18,13 @@ from mondegreen.errors import DataError, ParamsError
 from mondegreen.predictions import References
 from mondegreen.recorder import Recorder
 from mondegreen.tables import rounded
-from mondegreen.text import NORMALISERS
+from mondegreen.text import NORMALISERS, normalise
 
 LISTED = 20
 """How many speakers (error types, …) make slices."""
+
+REPEATS = 0.5
+"""Share of predictions equal to what was recorded from which a model is taken for the one that failed."""
 
 RESAMPLES, SEED = 1000, 1
 BANDS = ((2.0, "under 2 s"), (5.0, "2 to 5 s"), (10.0, "5 to 10 s"), (20.0, "10 to 20 s"), (np.inf, "20 s and more"))
@@ -242,7 +245,13 @@ def _slice(name: str | None, cases: pd.DataFrame) -> Slice:
 
 
 def _notes(cases: pd.DataFrame, blocks: Blocks) -> Iterator[str]:
-    """Say what the intervals do not cover."""
+    """Say what the figures and their intervals do not cover."""
+    known = cases["original_transcript"].fillna("").map(normalise) == cases["hypothesis"].map(normalise)
+    if known.mean() >= REPEATS:
+        yield (
+            f"{int(known.sum())} of {len(cases)} predictions repeat the recorded mistakes: this is the model whose "
+            "failures these cases are, so any other looks better here than it is; compare on ordinary speech too"
+        )
     speakers = cases["speaker_id"].nunique()
     if blocks.count < FEWEST_BLOCKS:
         yield f"no interval: it takes {FEWEST_BLOCKS} cases with words, {blocks.count} are there"

@@ -59,7 +59,10 @@ def _number(low: float = 0.0, high: float = math.inf, unit: str = "") -> Check:
     def check(field: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, Real):
             raise RecordError(field, value, expected + unit)
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
         if not (low <= number <= high and math.isfinite(number)):
             raise RecordError(field, value, expected + unit)
         return number
@@ -176,10 +179,13 @@ FIELDS: dict[str, dict[str, Check]] = {
 }
 """Every kind of event, with the check of each field it may have."""
 
+MEASURED_ON = ("test_set", "normaliser")
+"""In a performance event's metadata: only figures that agree in both are ever compared."""
+
 REQUIRED: dict[str, tuple[str, ...]] = {
     "failure": ("case_id", "original_transcript"),
     "correction": ("case_id", "corrected_transcript", "method"),
-    "inference": ("inference_time", "failed"),
+    "inference": ("failed",),
     "performance": ("wer", "cer"),
     "model_version": ("model_version",),
     "learning_progress": ("stage", "metrics"),
@@ -236,11 +242,24 @@ def check_event(event: Mapping[str, Any]) -> Event:
         raise RecordError(
             "corrected_transcript", event.get("corrected_transcript"), "a text, or is_speech=False with it"
         )
+    if kind == "performance":
+        _check_performance(checked)
     if kind == "failure":
         checked.setdefault("audio", None)
     if kind == "withdrawal" and ("case_id" in checked) == ("speaker_id" in checked):
         raise RecordError("case_id", event.get("case_id"), "either case_id or speaker_id, not both")
     return checked
+
+
+def _check_performance(event: Event) -> None:
+    """Raise `RecordError` where a further metric bears a name of the event's own, or what was measured is no text."""
+    own = (*FIELDS["performance"], *_COMMON, *MEASURED_ON)
+    for name in event.get("metrics", {}):
+        if name in own:
+            raise RecordError(f"metrics.{name}", event["metrics"][name], f"another name: {', '.join(own)} are taken")
+    for name in MEASURED_ON:
+        if (value := event.get("metadata", {}).get(name)) is not None:
+            _identifier(f"metadata.{name}", value)
 
 
 def encode(event: Event) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
-from mondegreen import ingest, repository, tables
+from mondegreen import ingest, params, repository, tables
 from mondegreen.data_manager import DataManager
 from mondegreen.errors import DataError, ParamsError
 from mondegreen.schemas import LEFT_OUT, REJECTED
@@ -44,7 +44,8 @@ class FinetuningDatasetPipeline:
 
         The facts are those of `get_dataset_info`. Uncorrected cases are never trained on: with `include_uncorrected`
         they are exported without a target, in a split of their own, `unlabelled`. Raises `ParamsError`, `DataError` or
-        `RepositoryError` with what the pipeline said (a shut gate, too little data); the last good dataset then stays.
+        `RepositoryError` with what the pipeline said (a shut gate, too little data); then params.yaml is as it was,
+        and the last good dataset stays.
         """
         root = self.root
         if self.data_manager.path.is_dir():
@@ -58,8 +59,15 @@ class FinetuningDatasetPipeline:
             "split.balance_error_types": balance_error_types,
             "split.include_uncorrected": include_uncorrected,
         }
-        set_params(root / "params.yaml", wanted)
-        repository.dvc(["repro", "--quiet"], root)
+        path = root / "params.yaml"
+        before = path.read_text(encoding="utf-8")
+        try:
+            set_params(path, wanted)
+            params.load(params.Split, path)
+            repository.dvc(["repro", "--quiet"], root)
+        except BaseException:
+            path.write_text(before, encoding="utf-8")  # a value that does not work must not stop the next build
+            raise
         return self.get_dataset_info()
 
     def prepare_huggingface_dataset(self, dataset_id: str | None = None, format: str = "parquet") -> dict[str, str]:
@@ -106,7 +114,6 @@ class FinetuningDatasetPipeline:
             raise DataError(
                 f"{wanted} is not here: 'dvc repro' builds one, 'git checkout' and 'dvc pull' bring one back"
             )
-        split = tables.read_json(root / "data/metrics/split.json")
         quality = tables.read_json(root / "data/metrics/quality.json")
         rejected = tables.read(root / "data/rejected.parquet", REJECTED)["reasons"].explode().value_counts()
         left_out = tables.read(root / "data/left_out.parquet", LEFT_OUT)["reason"].value_counts()
@@ -116,11 +123,11 @@ class FinetuningDatasetPipeline:
             "dataset_id": known,
             "version_id": None,
             "sizes": audit["rows"],
-            "train_size": split["sizes"]["train"],
-            "val_size": split["sizes"]["validation"],
-            "test_size": split["sizes"]["test"],
+            "train_size": audit["rows"].get("train", 0),
+            "val_size": audit["rows"].get("validation", 0),
+            "test_size": audit["rows"].get("test", 0),
             "total_samples": sum(audit["rows"].values()),
-            "error_types": split["error_types"],
+            "error_types": audit["error_types"],
             "quality": quality["quality_metrics"],
             "passed": quality["passed"] and audit["passed"],
             "left_out": {str(reason): int(count) for reason, count in {**rejected, **left_out}.items()},
@@ -173,6 +180,7 @@ def _convert(shards: list[Path], target: Path, format: str) -> Path:
                 if format == "json":
                     frame.to_json(file, orient="records", lines=True, force_ascii=False)
                 else:
+                    frame["has_target"] = frame["text"].notna()  # an empty text is silence, not a missing one
                     frame["error_types"] = frame["error_types"].map(";".join)
                     frame.to_csv(file, index=False, header=header)
                 header = False

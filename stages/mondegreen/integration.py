@@ -1,17 +1,20 @@
 """`IntegratedDataManagementSystem`: everything behind one object, thin over the library, Git and DVC."""
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mondegreen import reporting, repository
+from mondegreen import ingest, reporting, repository
 from mondegreen.data_manager import DataManager
-from mondegreen.errors import RepositoryError
+from mondegreen.errors import DataError, RepositoryError
 from mondegreen.finetuning_pipeline import FinetuningDatasetPipeline
 from mondegreen.metadata_tracker import MetadataTracker
 from mondegreen.tables import write_json
 from mondegreen.version_control import DataVersionControl
+
+_log = logging.getLogger("mondegreen")
 
 
 class IntegratedDataManagementSystem:
@@ -69,10 +72,9 @@ class IntegratedDataManagementSystem:
             end=end,
             is_speech=is_speech,
         )
-        if inference_time is not None:
-            self.metadata_tracker.record_inference_stats(
-                inference_time, failed=True, model_version=model_version, model_confidence=model_confidence
-            )
+        self.metadata_tracker.record_inference_stats(
+            inference_time, failed=True, model_version=model_version, model_confidence=model_confidence
+        )
         return case_id
 
     def add_correction(
@@ -106,20 +108,19 @@ class IntegratedDataManagementSystem:
         create_version: bool = False,
         **settings: Any,
     ) -> dict[str, Any]:
-        """Build the dataset (see `FinetuningDatasetPipeline.prepare_dataset`) and, if asked to, release it.
+        """Build the dataset (see `FinetuningDatasetPipeline.prepare_dataset`).
 
-        Returns a dictionary with `local_path`, `dataset_id`, `version_id` (None unless released), the sizes, the
-        quality, and `left_out`: how many cases, by reason.
+        Returns a dictionary with `local_path`, `dataset_id`, `version_id`, the sizes, the quality, and `left_out`: how
+        many cases, by reason. Releases are still to come: `create_version` logs so, and `version_id` is None.
         """
-        facts = self.finetuning_pipeline.prepare_dataset(
+        if create_version:
+            _log.warning("not released: releases are still to come; commit dvc.lock and 'dvc push' keep this dataset")
+        return self.finetuning_pipeline.prepare_dataset(
             min_error_score=min_error_score,
             max_samples=max_samples,
             balance_error_types=balance_error_types,
             **settings,
         )
-        if create_version:
-            facts["version_id"] = self.version_control.create_version(facts["local_path"])
-        return facts
 
     def get_system_statistics(self) -> dict[str, Any]:
         """Return the counts of cases, the trends, learning, inferences, versions and datasets, as of now."""
@@ -146,13 +147,32 @@ class IntegratedDataManagementSystem:
     def _datasets(self) -> list[dict[str, Any]]:
         try:
             return self.finetuning_pipeline.list_datasets()
-        except RepositoryError:
+        except (RepositoryError, DataError):
             return []
 
     def sync_all_to_gcs(self) -> None:
-        """Push all data to the remote; raises `RepositoryError` when that fails."""
-        repository.dvc(["push"], self.finetuning_pipeline.root)
+        """Ingest what waits and push all data to the default remote; raises `RepositoryError` when it is not all there.
+
+        With `use_gcs` or a bucket's name, the remote must be on Google Cloud Storage, in that bucket.
+        """
+        root = self.finetuning_pipeline.root
+        self._check_remote(root)
+        if self.base_dir.is_dir():
+            ingest.ingest(self.base_dir, root / repository.RAW, track=repository.track)
+        repository.dvc(["push"], root)
 
     def sync_all_from_gcs(self) -> None:
-        """Pull the data of this commit from the remote; raises `RepositoryError` when that fails."""
-        repository.dvc(["pull"], self.finetuning_pipeline.root)
+        """Pull the data of this commit from the default remote; raises `RepositoryError` when that fails."""
+        root = self.finetuning_pipeline.root
+        self._check_remote(root)
+        repository.dvc(["pull"], root)
+
+    def _check_remote(self, root: Path) -> None:
+        url = repository.default_remote(root)
+        wanted = f"gs://{self.gcs_bucket_name}" if self.gcs_bucket_name else "gs://" if self.use_gcs else ""
+        if not url or not f"{url}/".startswith(f"{wanted}/" if self.gcs_bucket_name else wanted):
+            place = f"{wanted}/data_versions" if self.gcs_bucket_name else "gs://BUCKET/data_versions"
+            raise RepositoryError(
+                f"the default remote is {url or 'not set'}: nothing was transferred. Set one: "
+                f"dvc remote add --default --force cloud {place} && dvc remote modify cloud verify true"
+            )

@@ -80,7 +80,7 @@ class MetadataTracker:
 
     def record_inference_stats(
         self,
-        inference_time: float,
+        inference_time: float | None = None,
         failed: bool = False,
         model_version: str | None = None,
         model_confidence: float | None = None,

@@ -93,7 +93,7 @@ def _figures(report: Report) -> Iterator[tuple[str, Child, str]]:
     verdict = tag("span", "open", class_="good-text") if quality["passed"] else tag("span", "shut", class_="bad-text")
     yield "Quality gate", verdict, f"overall score {quality['quality_metrics']['overall_score']:.3f}"
     wer = errors["wer"]
-    yield "WER, corrected cases", percent(wer), f"raw {percent(errors['raw_wer'])}; CER {percent(errors['cer'])}"
+    yield "WER, cases with speech", percent(wer), f"raw {percent(errors['raw_wer'])}; CER {percent(errors['cer'])}"
     known = f"of {sure['scored_cases']:,} valid cases with a confidence"
     yield "Confident and wrong", f"{sure['confident_and_wrong']:,}" if sure["scored_cases"] else "–", known
 

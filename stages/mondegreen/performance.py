@@ -13,8 +13,22 @@ import pandas as pd
 
 LOWER, HIGHER, UNKNOWN = "lower", "higher", "unknown"
 
-_LOWER = re.compile(r"wer|cer|mer|wil|(^|_)(error|loss|perplexity|latency|time|seconds|rtf|hallucination|empty)(_|$)")
-_HIGHER = re.compile(r"(^|_)(accuracy|precision|recall|f1|correction|score|confidence|wip|bleu|speed|throughput)(_|$)")
+_HIGHER = {
+    "accuracy",
+    "bleu",
+    "confidence",
+    "correction",
+    "f1",
+    "precision",
+    "recall",
+    "score",
+    "speed",
+    "success",
+    "wip",
+}
+_LOWER = {"cer", "deletions", "empty", "error", "errors", "hallucination", "insertions", "latency", "loss", "mer"}
+_LOWER |= {"perplexity", "rtf", "seconds", "substitutions", "time", "wer", "wil"}
+"""Words of a metric's name that say which way is better."""
 
 GROUP = ("test_set", "normaliser")
 
@@ -22,24 +36,34 @@ GROUP = ("test_set", "normaliser")
 def better(metric: str) -> str:
     """Return which way is better for `metric`: 'lower' for error rates and times, 'higher' for rates of success.
 
-    A name that says neither is 'unknown': then a change is shown, and not called an improvement.
+    Whole words of the name decide, those of success first: an error_correction_rate is better when higher. A name
+    that says neither is 'unknown': then a change is shown, and not called an improvement.
     """
-    name = metric.lower()
-    return LOWER if _LOWER.search(name) else HIGHER if _HIGHER.search(name) else UNKNOWN
+    words = set(re.split(r"[^a-z0-9]+", metric.lower()))
+    return HIGHER if words & _HIGHER else LOWER if words & _LOWER else UNKNOWN
 
 
 def flatten(performance: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per measurement, oldest first: what, when, on which test set, and a column per metric."""
+    """Return one row per measurement, oldest first: what, when, on which test set, and a column per metric.
+
+    A test set that has no name is "unknown", or goes by the version of its dataset.
+    """
     rows = performance.sort_values(["recorded_at", "event_id"], ignore_index=True)
-    metrics = pd.DataFrame([_loads(text) for text in rows["metrics"]], index=rows.index)
-    metadata = pd.DataFrame([_loads(text) for text in rows["metadata"]], index=rows.index)
-    named = {name: metadata.get(name, pd.Series(index=rows.index, dtype=object)) for name in GROUP}
     kept = rows[["event_id", "recorded_at", "model_version", "dataset_version", "wer", "cer"]]
-    texts = {
-        name: column.astype(object).map(lambda value: "unknown" if pd.isna(value) else str(value))
-        for name, column in named.items()
-    }
-    return kept.assign(**texts).join(metrics[[name for name in metrics if name not in kept]])
+    metadata = [_loads(text) for text in rows["metadata"]]
+    texts = {name: [_text(found.get(name)) for found in metadata] for name in GROUP}
+    versions = [
+        f"unnamed, dataset {version}" if isinstance(version, str) else "" for version in rows["dataset_version"]
+    ]
+    texts["test_set"] = [name or version for name, version in zip(texts["test_set"], versions, strict=True)]
+    named = {name: pd.Series([text or "unknown" for text in found], rows.index, "str") for name, found in texts.items()}
+    table = kept.assign(**named)
+    metrics = pd.DataFrame([_loads(text) for text in rows["metrics"]], index=rows.index)
+    return table.join(metrics[[name for name in metrics if name not in table]])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _loads(text: Any) -> dict[str, Any]:
@@ -102,15 +126,15 @@ def inference_statistics(runs: pd.DataFrame) -> dict[str, Any]:
     """Return how often the recogniser ran and failed, and how fast: seconds; `real_time_factor` is time over length."""
     if runs.empty:
         return {"count": 0}
-    times, timed = runs["inference_time"], runs[runs["audio_seconds"] > 0]
+    times, timed = runs["inference_time"].dropna(), runs[(runs["audio_seconds"] > 0) & runs["inference_time"].notna()]
     return {
         "count": len(runs),
         "failed": int(runs["failed"].sum()),
         "error_rate": float(runs["failed"].mean()),
-        "mean_inference_time": times.mean(),
-        "median_inference_time": times.median(),
-        "p95_inference_time": times.quantile(0.95),
-        "max_inference_time": times.max(),
+        "mean_inference_time": times.mean() if len(times) else None,
+        "median_inference_time": times.median() if len(times) else None,
+        "p95_inference_time": times.quantile(0.95) if len(times) else None,
+        "max_inference_time": times.max() if len(times) else None,
         "mean_confidence": runs["model_confidence"].mean() if runs["model_confidence"].notna().any() else None,
         "real_time_factor": timed["inference_time"].sum() / timed["audio_seconds"].sum() if len(timed) else None,
     }

@@ -25,7 +25,16 @@ from mondegreen.errors import DataError
 LISTED = 20
 """How many examples of each kind of problem an error names."""
 
-_COLUMNS = ["case_id", "text", "error_types", "speaker_id", "recording_id", "language", "duration"]
+_COLUMNS = [
+    "case_id",
+    "text",
+    "original_transcript",
+    "error_types",
+    "speaker_id",
+    "recording_id",
+    "language",
+    "duration",
+]
 _SHARD = re.compile(r"(?P<split>\w+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
 
 

@@ -135,8 +135,8 @@ class Recorder:
     def inference(
         self,
         *,
-        inference_time: float,
         failed: bool,
+        inference_time: float | None = None,
         model_version: str | None = None,
         model_confidence: float | None = None,
         audio_seconds: float | None = None,

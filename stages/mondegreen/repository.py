@@ -29,6 +29,16 @@ def git(arguments: Sequence[str], cwd: Path) -> str:
     return _run(["git", *arguments], cwd)
 
 
+def default_remote(root: Path) -> str:
+    """Return the address of the default DVC remote; '' where none is set."""
+    lines = [line.split("\t") for line in dvc(["remote", "list"], root).splitlines()]
+    return next((line[1].split(" (default)")[0] for line in map(_padded, lines) if "(default)" in line[-1]), "")
+
+
+def _padded(parts: list[str]) -> list[str]:
+    return parts if len(parts) > 1 else [*parts, ""]
+
+
 def track(batch: Path) -> None:
     """Put a batch under DVC: `<batch>.dvc` beside it, staged for Git."""
     dvc(["add", "--quiet", batch.name], batch.parent)
@@ -41,5 +51,7 @@ def _run(command: list[str], cwd: Path) -> str:
         raise RepositoryError(f"{command[0]} cannot be started: {error}") from error
     if done.returncode != 0:
         shown = " ".join(command[2:] if command[1:3] == ["-m", "dvc"] else command)
-        raise RepositoryError(f"'{shown}' failed: {done.stderr.strip()[-2000:] or done.stdout.strip()[-2000:]}")
+        said = done.stderr.strip() or done.stdout.strip()
+        said = said[said.rfind("ERROR:") :] if "Traceback" in said and "ERROR:" in said else said[-2000:]
+        raise RepositoryError(f"'{shown}' failed: {said}")
     return done.stdout

@@ -34,6 +34,8 @@ class Segment:
         """Create and lock a new segment in `spool`, durably; raises `OSError`."""
         folder = spool / "events"
         make_folder(folder)
+        if not (spool / ".gitignore").exists():  # what people said never gets into Git by `git add .`
+            (spool / ".gitignore").write_text("*\n")
         host = re.sub(r"[^A-Za-z0-9_]", "_", os.uname().nodename)[:40] or "host"
         start = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         self.path = folder / f"{start}-{host}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"

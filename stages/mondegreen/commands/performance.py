@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mondegreen import events
 from mondegreen.errors import DataError
 from mondegreen.metadata_tracker import MetadataTracker
 from mondegreen.performance import records
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", parents=[common], help="every measurement, oldest first")
     trend = actions.add_parser("trend", parents=[common], help="how a metric went, on one test set")
     trend.add_argument("metric", nargs="?", default="wer")
-    trend.add_argument("--days", type=float, metavar="N", help="the last N days only")
+    trend.add_argument("--days", type=_days, metavar="N", help="the last N days only")
     actions.add_parser("compare", parents=[common], help="the latest figures of every model")
 
 
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _add(tracker: MetadataTracker, args: argparse.Namespace) -> int:
     further: dict[str, Any] = dict(map(_pair, args.metric))
+    if taken := sorted({"wer", "cer", *events.FIELDS["performance"], *events.MEASURED_ON} & further.keys()):
+        raise DataError(f"--metric {taken[0]}=…: that name is taken, see --help for its own option")
     tracker.record_performance(
         args.wer,
         args.cer,
@@ -55,6 +58,13 @@ def _add(tracker: MetadataTracker, args: argparse.Namespace) -> int:
     )
     tracker.recorder.close()
     return 0
+
+
+def _days(text: str) -> float:
+    days = float(text)
+    if not 0 < days < 1e6:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number of days above 0")
+    return days
 
 
 def _pair(text: str) -> tuple[str, float]:
