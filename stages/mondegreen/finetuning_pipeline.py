@@ -115,8 +115,8 @@ class FinetuningDatasetPipeline:
                 f"{wanted} is not here: 'dvc repro' builds one, 'git checkout' and 'dvc pull' bring one back"
             )
         quality = tables.read_json(root / "data/metrics/quality.json")
-        rejected = tables.read(root / "data/rejected.parquet", REJECTED)["reasons"].explode().value_counts()
-        left_out = tables.read(root / "data/left_out.parquet", LEFT_OUT)["reason"].value_counts()
+        left_out = _counts(root / "data/rejected.parquet", REJECTED, "reasons")
+        left_out |= _counts(root / "data/left_out.parquet", LEFT_OUT, "reason")
         audit = tables.read_json(root / "data/metrics/dataset.json")
         return {
             "local_path": str(root / repository.DATASET),
@@ -130,7 +130,7 @@ class FinetuningDatasetPipeline:
             "error_types": audit["error_types"],
             "quality": quality["quality_metrics"],
             "passed": quality["passed"] and audit["passed"],
-            "left_out": {str(reason): int(count) for reason, count in {**rejected, **left_out}.items()},
+            "left_out": left_out,
         }
 
     def _dataset_id(self) -> str | None:
@@ -139,6 +139,15 @@ class FinetuningDatasetPipeline:
             return None
         stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
         return str(stages["export"]["outs"][0]["md5"]) if "export" in stages else None
+
+
+def _counts(path: Path, table: tables.Table, column: str) -> dict[str, int]:
+    """Return how many cases there are per reason; none where a failed build took the table away."""
+    if not path.exists():
+        return {}
+    return {
+        str(reason): int(count) for reason, count in tables.read(path, table)[column].explode().value_counts().items()
+    }
 
 
 def set_params(path: Path, wanted: Mapping[str, Any]) -> None:
