@@ -1,6 +1,7 @@
 """What every stage script does besides its own work."""
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 
@@ -18,3 +19,6 @@ def run(main: Callable[[], None]) -> None:
     except MondegreenError as error:
         print(f"\n{plain(str(error), lines=True)}\n", file=sys.stderr)
         sys.exit(1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # all files are closed: taking the modules apart object by object would add a third of a second
