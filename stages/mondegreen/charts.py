@@ -136,7 +136,7 @@ def over(plot: Html, mark: Html) -> Html:
 def trend(points: Sequence[Point], *, name: str, summary: str, joined: bool) -> Html:
     """Draw points in their order, evenly spaced, with their intervals; `joined` connects them."""
     left, _, right, low = _PLOT
-    most = _ceiling(max(max(point.value, point.high or 0) for point in points))
+    most = _ceiling(1.15 * max(max(point.value, point.high or 0) for point in points))  # room for the number on top
     step = (right - left) / len(points)
     where = [(left + (at + 0.5) * step, _up(point.value, most)) for at, point in enumerate(points)]
     drawn = _scale(most, percent=True)
@@ -172,7 +172,7 @@ def _scale(most: float, *, percent: bool) -> list[Html]:
     drawn = []
     for part in (0, 0.5, 1):
         y = low - (low - high) * part
-        label = f"{most * part:.0%}" if percent else f"{most * part:,.0f}"
+        label = f"{100 * most * part:.3g}%" if percent else f"{most * part:,.0f}"
         drawn += [_line(left, y, right, y, "rule"), _text(label, left - 6, y + 4, "end", "axis")]
     return drawn
 
