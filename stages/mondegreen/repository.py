@@ -1,5 +1,6 @@
 """Git and DVC: the only room that starts them."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,12 +32,8 @@ def git(arguments: Sequence[str], cwd: Path) -> str:
 
 def default_remote(root: Path) -> str:
     """Return the address of the default DVC remote; '' where none is set."""
-    lines = [line.split("\t") for line in dvc(["remote", "list"], root).splitlines()]
-    return next((line[1].split(" (default)")[0] for line in map(_padded, lines) if "(default)" in line[-1]), "")
-
-
-def _padded(parts: list[str]) -> list[str]:
-    return parts if len(parts) > 1 else [*parts, ""]
+    found = re.search(r"^\S+\s+(.+?)\s+\(default\)$", dvc(["remote", "list"], root), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def track(batch: Path) -> None:
