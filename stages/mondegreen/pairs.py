@@ -19,4 +19,4 @@ def repeated_pairs(cases: pd.DataFrame, ledger: pd.DataFrame) -> pd.Series:
     rank = frozen.map({name: number for number, name in enumerate(SPLITS)}).fillna(0)
     keys = cases.assign(pair=pair_keys(cases["original_transcript"], cases["corrected_transcript"]), rank=rank)
     ordered = keys.sort_values(["rank", "recorded_at", "event_id"])
-    return ordered.duplicated("pair", keep="last").reindex(cases.index) & frozen.isna()
+    return ordered.duplicated("pair", keep="last").reindex(cases.index)
