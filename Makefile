@@ -16,7 +16,7 @@ RUN = PATH="$$(cd "$(BIN)" && pwd):$$PATH"
 PYTEST = $(RUN) python -m pytest
 PARALLEL = -n logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: all env repro check lint quick test bench lock clean help
+.PHONY: all env repro check lint quick test bench deps lock clean help
 .DELETE_ON_ERROR:
 
 all: repro
@@ -44,6 +44,9 @@ test: env  ## the whole test suite
 
 bench: env  ## measures against floors, in one run
 	@$(RUN) python tests/bench/bench.py
+
+deps: env  ## lists in dvc.yaml the code that each stage imports
+	@$(RUN) python tests/closure.py
 
 lock: env  ## resolves the newest versions for every Python at once into requirements.lock
 	@$(RUN) uv pip compile --universal --python-version 3.11 --all-extras --upgrade --generate-hashes \

@@ -1,7 +1,9 @@
-"""Which files a stage script really imports, however indirectly: what dvc.yaml has to list."""
+"""Which files a stage script really imports, however indirectly. Run as a script, it lists them in dvc.yaml."""
 
 import ast
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 
 def imported_modules(script: Path, library: Path) -> set[Path]:
@@ -39,3 +41,22 @@ class _NotForTypes(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> ast.If | None:
         return None if getattr(node.test, "id", "") == "TYPE_CHECKING" else node
+
+
+def rewrite(root: Path) -> None:
+    """Replace the code that each stage of dvc.yaml lists by what its script imports; comments stay."""
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 200
+    content = yaml.load((root / "dvc.yaml").read_text())
+    for name, stage in content["stages"].items():
+        script = root / f"stages/{name}.py"
+        modules = sorted(str(path.relative_to(root)) for path in imported_modules(script, root / "stages/mondegreen"))
+        data = sorted(dep for dep in stage["deps"] if not dep.startswith("stages/"))
+        stage["deps"][:] = [*data, f"stages/{name}.py", *modules]
+    with (root / "dvc.yaml").open("w") as file:
+        yaml.dump(content, file)
+
+
+if __name__ == "__main__":
+    rewrite(Path(__file__).resolve().parent.parent)
