@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from datasets import Audio, Features, IterableDatasetDict, load_dataset
 from datasets.exceptions import DatasetsError
 from rapidfuzz.distance import Levenshtein
-from yaml import YAMLError  # type: ignore[import-untyped]  # `datasets` reads the card with it
+from yaml import YAMLError  # `datasets` reads the card with it
 
 from mondegreen import audio
 from mondegreen.dataset import ROW_GROUP_BYTES, features, shard_name, split_order

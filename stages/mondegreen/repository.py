@@ -30,6 +30,32 @@ def git(arguments: Sequence[str], cwd: Path) -> str:
     return _run(["git", *arguments], cwd)
 
 
+def cat(names: Sequence[str], cwd: Path) -> list[bytes | None]:
+    """Return the content of Git objects such as `<commit>:<path>`, all from one process; None for what is not there."""
+    asked = "".join(f"{name}\n" for name in names).encode()
+    done = subprocess.run(["git", "cat-file", "--batch"], cwd=cwd, input=asked, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise RepositoryError(f"'git cat-file' failed: {done.stderr.decode(errors='replace').strip()[-2000:]}")
+    found: list[bytes | None] = []
+    rest = memoryview(done.stdout)
+    for _ in names:
+        line = bytes(rest[:65536]).split(b"\n", 1)[0]
+        rest = rest[len(line) + 1 :]
+        if line.endswith((b" missing", b" ambiguous")):
+            found.append(None)
+            continue
+        size = int(line.rsplit(b" ", 1)[1])
+        found.append(bytes(rest[:size]))
+        rest = rest[size + 1 :]
+    return found
+
+
+def commit_of(name: str, cwd: Path) -> str:
+    """Return the commit that a tag, branch or abbreviated commit names; '' where there is none."""
+    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def default_remote(root: Path) -> str:
     """Return the address of the default DVC remote; '' where none is set."""
     found = re.search(r"^\S+\s+(.+?)\s+\(default\)$", dvc(["remote", "list"], root), re.MULTILINE)
