@@ -52,6 +52,7 @@ def metrics(events: log.Log, found: pd.DataFrame, ranked: pd.DataFrame, normalis
     corrected = found[found["corrected_transcript"].notna() & ~found["withdrawn"]]
     languages = corrected["language"].fillna("unknown")
     types = corrected["detected_error_types"].explode().dropna().value_counts()
+    decisions = cases.standing(events["review"])["decision"]
     return {
         "batches": int(found["batch"].nunique()),
         "cases": len(found),
@@ -59,6 +60,8 @@ def metrics(events: log.Log, found: pd.DataFrame, ranked: pd.DataFrame, normalis
         "withdrawn_cases": int(found["withdrawn"].sum()),
         "correction_rate": len(corrected) / max(1, int((~found["withdrawn"]).sum())),
         "corrections": len(ranked),
+        "undone_corrections": int(ranked["undone"].sum()),
+        "reviews": {name: int((decisions == name).sum()) for name in ("skip", "unsure", "bad_audio")},
         "corrections_of_unknown_cases": int((~ranked["known_case"]).sum()),
         "withdrawals_of_unknown": int((~cases.known_withdrawals(events)).sum()),
         "disputed_cases": int((found["conflicting_corrections"] > 0).sum()),

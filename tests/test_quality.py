@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from conftest import case_row, case_table
 from mondegreen import params, quality
+from mondegreen.cases import BAD_AUDIO
 from mondegreen.errors import DataError
 from mondegreen.rules import MEASURES, RULES
 
@@ -34,6 +35,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "audio_lost": NO_AUDIO | {"audio_sha256": "f" * 64, "duration": None},
     "missing_text": {"corrected_transcript": "  "},
     "undecodable_audio": {"audio_error": "cannot be decoded", "frames": None, "sample_rate": None, "duration": None},
+    "bad_audio": {"audio_error": BAD_AUDIO},
     "too_short": {"corrected_transcript": "o", "frames": 1599, "duration": 1599 / 16000, "original_transcript": "a"},
     "too_long": {"frames": 480_001, "duration": 480_001 / 16000},
     "low_sample_rate": {"sample_rate": 7999},

@@ -8,6 +8,9 @@ from mondegreen.log import Log
 TIERS = {"rule": 0, "model": 1, "manual": 2, "user_feedback": 2}
 """How much a correction's method counts: a person's beats a model's, a model's beats a rule's, whenever it was made."""
 
+BAD_AUDIO = "a person said that it is bad"
+"""The `audio_error` of a case whose audio a person refused."""
+
 _HUMAN = 2
 _ORDER = ["recorded_at", "event_id"]
 _WINNER = {
@@ -22,15 +25,23 @@ _WINNER = {
 def rank(log: Log) -> pd.DataFrame:
     """Return every correction ever made, each case's from the least to the best: by tier, time, event_id.
 
-    `won` marks the last of each case; `known_case` is False where no batch holds the case (yet): it is kept.
+    `undone` marks those that a later event took back, which come first, `won` the last of each case that stands;
+    `known_case` is False where no batch holds the case (yet): it is kept.
     """
     found = log["correction"]
     tier = found["method"].str.split(":").str[0].map(TIERS)
-    ranked = found.assign(tier=tier).sort_values(["case_id", "tier", *_ORDER], ignore_index=True)
+    undone = _among(found["event_id"], log["review"]["undoes"])
+    ranked = found.assign(tier=tier.mask(undone, -1), undone=undone)
+    ranked = ranked.sort_values(["case_id", "tier", *_ORDER], ignore_index=True)
     return ranked.assign(
-        won=~ranked.duplicated("case_id", keep="last"),
+        won=~ranked.duplicated("case_id", keep="last") & ~ranked["undone"],
         known_case=_among(ranked["case_id"], log["failure"]["case_id"]),
     )
+
+
+def standing(reviews: pd.DataFrame) -> pd.DataFrame:
+    """Return the decisions of reviewers that nobody took back: skip, unsure, bad_audio."""
+    return reviews[(reviews["decision"] != "undo") & ~_among(reviews["event_id"], reviews["undoes"])]
 
 
 def known_withdrawals(log: Log) -> pd.Series:
@@ -54,17 +65,33 @@ def fold(log: Log, ranked: pd.DataFrame, audio: pa.Table) -> pd.DataFrame:
     return cases.assign(
         duration=clip.astype("float64").fillna(stated),
         is_speech=cases["corrected_is_speech"].fillna(cases["is_speech"]),
-        correction_count=_per_case(cases, ranked.groupby("case_id").size()),
+        audio_error=cases["audio_error"].mask(_among(cases["case_id"], _refused(log, ranked)), BAD_AUDIO),
+        correction_count=_per_case(cases, ranked[~ranked["undone"]].groupby("case_id").size()),
         conflicting_corrections=_per_case(cases, _conflicts(ranked)),
         withdrawn=_among(cases["case_id"], withdrawn["case_id"]) | _among(cases["speaker_id"], withdrawn["speaker_id"]),
     )
 
 
 def _conflicts(ranked: pd.DataFrame) -> pd.Series:
-    """Return per case_id how many different texts its human correctors stand by, beyond the first (0: they agree)."""
+    """Return per case_id how many different texts its human correctors stand by, beyond the first.
+
+    0: they agree, or more than half of them stand by the best: a third look has settled it.
+    """
     human = ranked[ranked["tier"] == _HUMAN].drop_duplicates(["case_id", "author"], keep="last")
-    texts = human["corrected_transcript"].str.split().str.join(" ")
-    return texts.groupby(human["case_id"]).nunique() - 1
+    texts = human.assign(text=human["corrected_transcript"].str.split().str.join(" "))
+    texts["holders"] = texts.groupby(["case_id", "text"])["text"].transform("size")
+    found = texts.groupby("case_id").agg(texts=("text", "nunique"), best=("holders", "last"), people=("text", "size"))
+    return (found["texts"] - 1).mask(2 * found["best"] > found["people"], 0)
+
+
+def _refused(log: Log, ranked: pd.DataFrame) -> pd.Series:
+    """Return the case_ids whose audio somebody calls bad, and has not corrected since."""
+    reviews = standing(log["review"])
+    reviews = reviews[reviews["decision"] != "skip"]
+    human = ranked[ranked["tier"] == _HUMAN].assign(decision="correction")
+    said = pd.concat([frame[["case_id", "author", "decision", *_ORDER]] for frame in (reviews, human)])
+    last = said.sort_values(_ORDER).drop_duplicates(["case_id", "author"], keep="last")
+    return last.loc[last["decision"] == "bad_audio", "case_id"]
 
 
 def _per_case(cases: pd.DataFrame, counts: pd.Series) -> pd.Series:

@@ -122,6 +122,7 @@ def _audio(field: str, value: Any) -> dict[str, Any] | None:
 _share = _number(0.0, 1.0)
 _seconds = _number(unit=" (seconds)")
 _method = _matching(_METHOD, "'manual', 'user_feedback', 'rule:NAME' or 'model:NAME'")
+_decision = _matching(re.compile("skip|unsure|bad_audio|undo"), "'skip', 'unsure', 'bad_audio' or 'undo'")
 
 FIELDS: dict[str, dict[str, Check]] = {
     "failure": {
@@ -148,6 +149,13 @@ FIELDS: dict[str, dict[str, Check]] = {
         "method": _method,
         "author": _identifier,
         "is_speech": _flag,
+        "metadata": _metadata,
+    },
+    "review": {
+        "case_id": _identifier,
+        "decision": _decision,
+        "undoes": _identifier,
+        "author": _identifier,
         "metadata": _metadata,
     },
     "inference": {
@@ -185,6 +193,7 @@ MEASURED_ON = ("test_set", "normaliser")
 REQUIRED: dict[str, tuple[str, ...]] = {
     "failure": ("case_id", "original_transcript"),
     "correction": ("case_id", "corrected_transcript", "method"),
+    "review": ("case_id", "decision"),
     "inference": ("failed",),
     "performance": ("wer", "cer"),
     "model_version": ("model_version",),
@@ -242,6 +251,8 @@ def check_event(event: Mapping[str, Any]) -> Event:
         raise RecordError(
             "corrected_transcript", event.get("corrected_transcript"), "a text, or is_speech=False with it"
         )
+    if kind == "review" and ("undoes" in checked) != (checked["decision"] == "undo"):
+        raise RecordError("undoes", event.get("undoes"), "the event_id that an 'undo', and nothing else, takes back")
     if kind == "performance":
         _check_performance(checked)
     if kind == "failure":

@@ -132,6 +132,21 @@ class Recorder:
             metadata=metadata,
         )
 
+    def review(
+        self,
+        case_id: str,
+        decision: str,
+        *,
+        undoes: str | None = None,
+        author: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record what a person decided about a case without correcting it: skip, unsure, bad_audio, or undo.
+
+        `undo` takes back the event whose id is `undoes`, a correction or a review: it stays in the log.
+        """
+        self.record("review", case_id=case_id, decision=decision, undoes=undoes, author=author, metadata=metadata)
+
     def inference(
         self,
         *,

@@ -13,6 +13,7 @@ import pandera.pandas as pandera
 from rapidfuzz import fuzz
 
 from mondegreen import params
+from mondegreen.cases import BAD_AUDIO
 from mondegreen.text import normalise
 
 COMPLETENESS, CONSISTENCY, VALIDITY, UNIQUENESS = "completeness", "consistency", "validity", "uniqueness"
@@ -52,6 +53,7 @@ RULES = {
     ),
     "missing_text": Rule(COMPLETENESS, "the correction is empty, yet is_speech is not false", "correct it"),
     "undecodable_audio": Rule(VALIDITY, "the audio cannot be decoded", "see audio_error; convert it and record again"),
+    "bad_audio": Rule(VALIDITY, "a person said that the audio is bad", "nothing to do: its case stays out"),
     "too_short": Rule(VALIDITY, "shorter than validate.min_duration", "check start and end, or the audio"),
     "too_long": Rule(VALIDITY, "longer than validate.max_duration", "cut it into utterances, or raise the limit"),
     "low_sample_rate": Rule(VALIDITY, "sampled below validate.min_sample_rate", "record at a higher rate"),
@@ -132,7 +134,10 @@ def _row_rules(settings: params.Validate, require_audio: bool) -> dict[str, _Hol
             rows["audio_sha256"].isna() | rows["frames"].notna() | rows["audio_error"].notna() | (not require_audio)
         ),
         "missing_text": lambda rows: ~blank(rows) | silent(rows),
-        "undecodable_audio": lambda rows: rows["audio_error"].isna() | (not require_audio),
+        "undecodable_audio": lambda rows: (
+            rows["audio_error"].isna() | (rows["audio_error"] == BAD_AUDIO) | (not require_audio)
+        ),
+        "bad_audio": lambda rows: (rows["audio_error"] != BAD_AUDIO).fillna(True) | (not require_audio),
         "too_short": lambda rows: ~(rows["duration"] < settings.min_duration) | (not require_audio),
         "too_long": lambda rows: ~(rows["duration"] > settings.max_duration),
         "low_sample_rate": lambda rows: (

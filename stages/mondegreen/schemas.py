@@ -72,6 +72,7 @@ _CORRECTION = {
     "author": _STRING,
     "is_speech": pa.bool_(),
     "metadata": _STRING,
+    "undone": pa.bool_(),
     "won": pa.bool_(),
     "known_case": pa.bool_(),
 }
