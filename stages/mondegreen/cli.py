@@ -16,7 +16,7 @@ from mondegreen.terminal import plain
 
 COMMANDS = {
     "record": "record one failed transcription",
-    "correct": "record what was really said in a case",
+    "correct": "record what was really said in a case, in a file of cases, or as a corrector suggests",
     "import": "record the cases of a CSV, JSON Lines or Parquet file",
     "ingest": "seal what was recorded into a batch in data/raw",
     "performance": "record and show how models do",

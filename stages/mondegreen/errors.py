@@ -7,6 +7,7 @@ MondegreenError
 ├── ParamsError      params.yaml is not what it should be
 ├── GateError        the candidates miss a threshold of params.yaml
 ├── AuditError       the exported dataset is not what it should be
+├── CorrectorError   a corrector cannot be found or used
 └── RepositoryError  Git or DVC cannot do what was asked
 """
 
@@ -43,6 +44,10 @@ class GateError(MondegreenError):
 
 class AuditError(MondegreenError):
     """The exported dataset is not what it should be."""
+
+
+class CorrectorError(MondegreenError):
+    """A corrector cannot be found or used."""
 
 
 class RepositoryError(MondegreenError):

@@ -24,7 +24,8 @@ MARKUP = re.compile(r"<[^<>]{1,40}>|\[[^\[\]]{1,40}\]|\{[^{}]{1,40}\}")
 
 _WORD = re.compile(r"[^\W_]")
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\u202a-\u202e\u2066-\u2069]")
-_FORM = re.compile(r"caps|casing|case|punct|format", re.IGNORECASE)
+FORM = re.compile(r"caps|casing|case|punct|format", re.IGNORECASE)
+"""In the name of an error type: capitals and punctuation matter to the agent, too."""
 
 SIMILAR = 70
 """Texts of one take at least this alike (0..100, `rapidfuzz.fuzz.ratio`) are two readings of it, not two utterances."""
@@ -164,7 +165,7 @@ def _has_words(texts: pd.Series) -> pd.Series:
 def _no_failure(rows: pd.DataFrame) -> pd.Series:
     """Return where both texts say the same but for capitals and punctuation, and the agent did not mean its form."""
     edits = rows[["substitutions", "deletions", "insertions"]].sum(axis=1)
-    form = rows["error_types"].map(lambda labels: any(_FORM.search(label) for label in labels)).astype(bool)
+    form = rows["error_types"].map(lambda labels: any(FORM.search(label) for label in labels)).astype(bool)
     return (edits == 0) & ~(form & ~_confirmed(rows))
 
 
