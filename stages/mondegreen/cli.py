@@ -22,6 +22,7 @@ COMMANDS = {
     "performance": "record and show how models do",
     "status": "show the cases, the dataset, and what to do next",
     "report": "show where the built report is, or copy it",
+    "verify": "hash everything again: work tree, cache and remote",
     "evaluate": "measure a model on a split of the dataset, or compare two",
 }
 """Every sub-command with its line of help; `import` lives in the module `import_`."""

@@ -3,12 +3,15 @@
 The only room that uses DVC's Python API, which is not public: everything else goes through `dvc` commands.
 """
 
+import base64
 import hashlib
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +47,7 @@ class Object:
 def md5_of(path: Path) -> str:
     """Return the MD5 of a file's bytes, as DVC names them."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(file, _md5).hexdigest()
 
 
 class Store:
@@ -53,6 +56,7 @@ class Store:
     def __init__(self, root: Path, remote: str | None = None) -> None:
         """Open neither yet: the cache is opened on first use, the remote when something has to come from there."""
         self.root, self.remote = root, remote
+        self._lists: dict[str, list[dict[str, Any]]] = {}
 
     @cached_property
     def _repo(self) -> Any:
@@ -101,8 +105,28 @@ class Store:
         """Return the files of a folder, or the one file, that an output stands for."""
         if not output.md5.endswith(FOLDER):
             return [Object(output.md5, output.path, output.size)]
-        entries = json.loads(self.load(output.md5).read_bytes())
+        if output.md5 not in self._lists:
+            self._lists[output.md5] = json.loads(self.read(output.md5))
+        entries = self._lists[output.md5]
         return [Object(entry["md5"], f"{output.path}/{entry['relpath']}", entry.get("size")) for entry in entries]
+
+    def read(self, md5: str) -> bytes:
+        """Return a small object's content from the cache, else from the remote, and change neither.
+
+        Raises `RepositoryError` when neither has it intact.
+        """
+        if self.intact(md5):
+            return self.cache_path(md5).read_bytes()
+        try:
+            content = bytes(self.remote_odb.fs.cat_file(self.remote_odb.oid_to_path(md5)))
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5.removesuffix(FOLDER):
+                return content
+            why = "the remote's copy is damaged"
+        except FileNotFoundError:
+            why = "the remote does not have it"
+        except (OSError, RepositoryError) as error:
+            why = str(error) or type(error).__name__
+        raise RepositoryError(f"the object {md5} is in no reachable place ({why}): someone who has it runs 'dvc push'")
 
     def objects(self, outputs: Iterable[Output]) -> Iterator[Object]:
         """Yield all objects that `outputs` need: files, and the lists of folders (their path is the folder's)."""
@@ -120,21 +144,78 @@ class Store:
         with ThreadPoolExecutor(_JOBS) as pool:
             return {md5: problem for md5, problem in zip(wanted, pool.map(self._fetch, wanted), strict=True) if problem}
 
+    def keep(self, md5: str, file: Path) -> str:
+        """Put a copy of `file` into the cache if its content is what the name says; return why not, or ''."""
+        return self._keep(md5, lambda hidden: shutil.copyfile(file, hidden), str(file))
+
+    def remote_md5(self, md5: str) -> str:
+        """Return the MD5 of the remote's copy of an object, '' where it has none.
+
+        Google Cloud Storage states it; from elsewhere the object is read, and not kept. Raises `RepositoryError` when
+        the remote cannot be asked.
+        """
+        fs, path = self.remote_odb.fs, self.remote_odb.oid_to_path(md5)
+        with _remote_errors():
+            try:
+                if stated := fs.info(path).get("md5Hash"):
+                    return base64.b64decode(stated).hex()
+                with fs.open(path, "rb") as file:
+                    return hashlib.file_digest(file, _md5).hexdigest()
+            except FileNotFoundError:
+                return ""
+
+    def remote_has(self, md5: str) -> bool:
+        """Tell whether the remote has an object of that name; raises `RepositoryError` when it cannot be asked."""
+        with _remote_errors():
+            return bool(self.remote_odb.fs.exists(self.remote_odb.oid_to_path(md5)))
+
+    def upload(self, md5: str) -> str:
+        """Replace the remote's copy of an object by the cache's, and read it back; return why it failed, or ''.
+
+        `dvc push` would not: it takes a name, or the list of a folder, for proof that the content is there.
+        """
+        if not self.intact(md5):
+            return "the cache's copy is missing or damaged"
+        fs, path = self.remote_odb.fs, self.remote_odb.oid_to_path(md5)
+        try:
+            fs.put_file(str(self.cache_path(md5)), path)
+            return "" if self.remote_md5(md5) == md5.removesuffix(FOLDER) else "the remote did not keep it intact"
+        except OSError as error:
+            return str(error) or type(error).__name__
+
     def _fetch(self, md5: str) -> str:
+        def get(hidden: Path) -> object:
+            return self.remote_odb.fs.get_file(self.remote_odb.oid_to_path(md5), str(hidden))
+
+        return self._keep(md5, get, "the remote")
+
+    def _keep(self, md5: str, get: Callable[[Path], object], source: str) -> str:
         target = self.cache_path(md5)
-        target.parent.mkdir(parents=True, exist_ok=True)
         hidden = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
         try:
-            odb = self.remote_odb
-            odb.fs.get_file(odb.oid_to_path(md5), str(hidden))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            get(hidden)
             if md5_of(hidden) != md5.removesuffix(FOLDER):
-                return "the remote's copy is damaged"
+                return f"{source}'s copy is damaged"
             hidden.chmod(0o444)
             os.replace(hidden, target)  # noqa: PTH105
         except FileNotFoundError:
-            return "the remote does not have it"
+            return f"{source} does not have it"
         except (OSError, RepositoryError) as error:
             return str(error) or type(error).__name__
         finally:
             hidden.unlink(missing_ok=True)
         return ""
+
+
+@contextmanager
+def _remote_errors() -> Iterator[None]:
+    """Whatever a remote's client raises says that the remote cannot be asked."""
+    try:
+        yield
+    except Exception as error:
+        raise RepositoryError(f"the remote cannot be asked: {str(error) or type(error).__name__}") from error
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)

@@ -120,6 +120,18 @@ def at(root: Path, name: str | None = None, *, store: Store | None = None) -> Sn
     return Snapshot(root, name, resolve(root, name), store)
 
 
+def every(root: Path, *, store: Store | None = None) -> list[Snapshot]:
+    """Return the snapshots of all releases, branches (remote ones too) and tags, each commit once, by all its names."""
+    store = store or Store(root)
+    form = "%(objectname) %(*objectname) %(refname)"
+    listed = repository.git(["for-each-ref", f"--format={form}", "refs/tags", "refs/heads", "refs/remotes"], root)
+    names: dict[str, list[str]] = {}
+    for line in sorted(listed.splitlines(), key=lambda line: " refs/tags/" not in line):
+        *commits, ref = line.split()
+        names.setdefault(commits[-1], []).append(ref.split("/", 2)[2].removeprefix(TAG))
+    return [Snapshot(root, ", ".join(found), commit, store) for commit, found in names.items()]
+
+
 def resolve(root: Path, name: str) -> str:
     """Return the commit that a version (`v1.2.0` or `dataset@v1.2.0`), tag, branch or commit names."""
     wanted = (f"refs/tags/{TAG}{name}", name)
