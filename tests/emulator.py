@@ -1,19 +1,21 @@
 """gcp-storage-emulator as a process: `python tests/emulator.py FOLDER PORT BUCKET...`; prints its port.
 
 An empty FOLDER keeps everything in memory; PORT 0 takes a free one. Where it falls short of the real service it is
-helped: a request whose body was cut is dropped instead of stored, and on disk a write is whole or not at all. And it
-is quicker: in memory it does not write its index, which nobody reads, after each request; more connections may wait.
+helped: a request whose body was cut is dropped instead of stored, on disk a write is whole or not at all, and who asks
+for a new object (ifGenerationMatch=0) gets 412 where there is one. And it is quicker: in memory it does not write its
+index, which nobody reads, after each request; more connections may wait.
 """
 
 import os
 import sys
-from http import server
+from http import HTTPStatus, server
 from pathlib import Path
 
 from gcp_storage_emulator import server as emulation
 from gcp_storage_emulator.handlers.buckets import create_bucket
 from gcp_storage_emulator.storage import Storage, _FileStore
 
+insert = emulation.objects.insert
 write, read = _FileStore.write_bytes, emulation._read_raw_data
 
 
@@ -29,9 +31,21 @@ def read_whole(handler: server.BaseHTTPRequestHandler) -> bytes | None:
     return body
 
 
+def insert_new(request: emulation.Request, response: emulation.Response, storage: Storage, *_: object) -> None:
+    if request.query.get("ifGenerationMatch") == ["0"]:
+        name = request.query.get("name") or [request.data["meta"]["name"]]
+        if name[0] in storage.objects.get(request.params["bucket_name"], {}):
+            response.status = HTTPStatus.PRECONDITION_FAILED
+            return
+    insert(request, response, storage)
+
+
 def main(folder: str, port: str, *buckets: str) -> None:
     server.HTTPServer.request_queue_size = 128
     emulation._read_raw_data = read_whole
+    emulation.objects.insert = insert_new
+    for _, handlers in emulation.HANDLERS:
+        handlers.update({method: insert_new for method, handler in handlers.items() if handler is insert})
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         _FileStore.write_bytes = write_whole

@@ -19,6 +19,7 @@ COMMANDS = {
     "correct": "record what was really said in a case, in a file of cases, or as a corrector suggests",
     "import": "record the cases of a CSV, JSON Lines or Parquet file",
     "ingest": "seal what was recorded into a batch in data/raw",
+    "upload": "send what is recorded to the cloud, once or while it is recorded",
     "performance": "record and show how models do",
     "status": "show the cases, the dataset, and what to do next",
     "report": "show where the built report is, or copy it",

@@ -8,7 +8,10 @@ MondegreenError
 ├── GateError        the candidates miss a threshold of params.yaml
 ├── AuditError       the exported dataset is not what it should be
 ├── CorrectorError   a corrector cannot be found or used
-└── RepositoryError  Git or DVC cannot do what was asked
+├── RepositoryError  Git or DVC cannot do what was asked
+└── CloudError       a remote place cannot be used, or does not hold what it should
+    ├── UnreachableError  nobody answers there just now; trying again may help
+    └── DamagedError      an object's content is not what its name says
 """
 
 
@@ -52,3 +55,15 @@ class CorrectorError(MondegreenError):
 
 class RepositoryError(MondegreenError):
     """Git or DVC cannot do what was asked."""
+
+
+class CloudError(MondegreenError):
+    """A remote place cannot be used, or does not hold what it should."""
+
+
+class UnreachableError(CloudError):
+    """Nobody answers there just now; trying again may help."""
+
+
+class DamagedError(CloudError):
+    """An object's content is not what its name says, or it is nowhere."""

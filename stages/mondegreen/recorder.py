@@ -1,4 +1,4 @@
-"""The recorder: what a running agent calls. Standard library only; never Git, DVC or the network."""
+"""The recorder: what a running agent calls. Standard library only; no call uses Git, DVC or the network."""
 
 import io
 import logging
@@ -7,10 +7,13 @@ import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mondegreen import events, spool
 from mondegreen.errors import RecordError, SpoolError
+
+if TYPE_CHECKING:
+    from mondegreen.companion import Companion
 
 _log = logging.getLogger("mondegreen")
 _recorders: "weakref.WeakSet[Recorder]" = weakref.WeakSet()
@@ -28,19 +31,25 @@ class Recorder:
     ...     recorder.correction(case_id, "kiss the sky")
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, durability: str = "power") -> None:
+    def __init__(self, path: str | os.PathLike[str], *, durability: str = "power", upload: str | None = None) -> None:
         """Record into the spool at `path`, made when first needed.
 
         `durability="os"` leaves the moment of writing to the operating system: faster, safe against a crash of this
-        process, not against power loss.
+        process, not against power loss. `upload="gs://BUCKET/learning_data"` has a process of its own send what is in
+        the spool there (see `mondegreen.companion`): no call waits for it, or fails because of it.
         """
         if durability not in ("power", "os"):
             raise RecordError("durability", durability, "'power' or 'os'")
+        if upload is not None and (not isinstance(upload, str) or "://" not in upload):
+            raise RecordError("upload", upload, "an address such as 'gs://BUCKET/learning_data', or None")
         self.path = Path(path)
+        self.upload = upload
+        self._companion: Companion | None = None
         self._sync = durability == "power"
         self._segment: spool.Segment | None = None
         self._lock = threading.Lock()
         _recorders.add(self)
+        self._accompany()
 
     def __enter__(self) -> "Recorder":
         """Return itself."""
@@ -51,11 +60,25 @@ class Recorder:
         self.close()
 
     def close(self) -> None:
-        """Finish the segment, so that ingest can take it away; recording again begins a new one."""
+        """Finish the segment, so that ingest can take it away; recording again begins a new one.
+
+        What is not uploaded yet goes on being uploaded; `uploaded(timeout)` waits for it.
+        """
         with self._lock:
             if self._segment is not None:
                 self._segment.close()
                 self._segment = None
+            if self._companion is not None:
+                self._companion.close()
+                self._companion = None
+
+    def uploaded(self, timeout: float = 0.0) -> bool:
+        """Return whether the cloud has confirmed all that is in the spool now, waiting up to `timeout` seconds."""
+        if self.upload is None:
+            raise RecordError("upload", None, "an address: this recorder was made without one")
+        from mondegreen.companion import uploaded
+
+        return uploaded(self.path, self.upload, timeout)
 
     def failure(
         self,
@@ -246,7 +269,7 @@ class Recorder:
 
     def _write(self, lines: bytes) -> None:
         with self._lock, spool.spool_errors(self.path):
-            segment = self._segment or spool.Segment(self.path)
+            segment = self._segment or self._begin()
             self._segment = None  # until the write has succeeded: a segment with a torn tail is never appended to
             try:
                 segment.append(lines, sync=self._sync)
@@ -257,6 +280,16 @@ class Recorder:
                 self._segment = segment
             else:
                 segment.close()
+
+    def _begin(self) -> spool.Segment:
+        self._accompany()
+        return spool.Segment(self.path)
+
+    def _accompany(self) -> None:
+        if self.upload is not None and self._companion is None:
+            from mondegreen.companion import Companion  # an agent that uploads nothing does not load it
+
+            self._companion = Companion(self.path, self.upload)
 
     def _stored(self, audio: str | os.PathLike[str] | bytes) -> dict[str, Any] | None:
         """Store `audio` in the spool; None, and a warning in the log, where it cannot be read."""
@@ -274,6 +307,7 @@ class Recorder:
         if self._segment is not None:
             self._segment.close()
             self._segment = None
+        self._companion = None  # the parent's
 
 
 def _open(audio: str | os.PathLike[str] | bytes) -> BinaryIO:

@@ -1,12 +1,14 @@
 """`mondegreen ingest`: what was recorded becomes a sealed batch."""
 
 import argparse
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 
-from mondegreen import ingest, repository
+from mondegreen import arrivals, ingest, repository
 from mondegreen.errors import DataError
+from mondegreen.place import Place
 from mondegreen.terminal import plain, progress
 
 EXAMPLE = "mondegreen ingest && dvc repro"
@@ -14,23 +16,70 @@ EXAMPLE = "mondegreen ingest && dvc repro"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("spool", nargs="?", type=Path, help=f"default: {repository.INBOX} of this repository")
+    parser.add_argument(
+        "spool",
+        nargs="?",
+        help=f"a folder, or where agents upload to, such as gs://bucket/learning_data; default: {repository.INBOX}",
+    )
+    parser.add_argument(
+        "--without-audio", action="store_true", help="from the cloud: take cases whose audio is not there, too"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ingest and say what was done; exit status 1 when something in the spool could not be read."""
+    """Ingest and say what was done; exit status 1 when something could not be read."""
     root = repository.root()
-    spool: Path = args.spool or root / repository.INBOX
+    if args.spool and "://" in args.spool:
+        return _from_cloud(args, root)
+    spool = Path(args.spool) if args.spool else root / repository.INBOX
     if args.spool and not spool.is_dir():
         raise DataError(f"{spool} is not a folder: give the folder that the recorder writes to")
     with progress(0, "B", "packing audio", scale=True) as advance:
         done = ingest.ingest(spool, root / repository.RAW, track=repository.track, packed=advance)
     if args.json:
-        print(json.dumps(asdict(done) | {"damaged": [str(damage) for damage in done.damaged]}, indent=2))
+        print(json.dumps(_json(done), indent=2))
     else:
         print("\n".join(_lines(done)))
     return 1 if done.damaged else 0
+
+
+def _from_cloud(args: argparse.Namespace, root: Path) -> int:
+    place = Place(args.spool)
+    staging = root / ".dvc/tmp/mondegreen" / hashlib.sha256(place.url.encode()).hexdigest()[:16]
+    with progress(0, "B", place.url, scale=True) as advance:
+        arrived, done = arrivals.ingest_from(
+            place,
+            root / repository.RAW,
+            staging,
+            track=repository.track,
+            without_audio=args.without_audio,
+            advance=advance,
+        )
+    done.known += arrived.known
+    if args.json:
+        print(json.dumps(_json(done) | {"arrived": asdict(arrived)}, indent=2))
+    else:
+        print("\n".join([*_lines(done), *_arrived(arrived, args.without_audio)]))
+    return 1 if done.damaged or arrived.damaged or arrived.held else 0
+
+
+def _json(done: ingest.Ingested) -> dict[str, object]:
+    return asdict(done) | {"damaged": [str(damage) for damage in done.damaged]}
+
+
+def _arrived(arrived: arrivals.Arrived, without_audio: bool) -> list[str]:
+    lines = [f"damaged in the cloud, left there: {plain(name)}" for name in arrived.damaged[:20]]
+    lines += [f"not in the cloud: {plain(name)}" for name in arrived.missing[:20]]
+    if arrived.damaged or arrived.missing:
+        bad, held = len(arrived.damaged) + len(arrived.missing), arrived.held
+        lines.append(
+            f"{bad} objects are damaged or missing, and {held} events wait for them: "
+            "on the machine that recorded them, 'mondegreen upload --check' sends them again"
+        )
+    if arrived.held and not without_audio:
+        lines.append("to take these events without their audio: --without-audio")
+    return lines
 
 
 def _lines(done: ingest.Ingested) -> list[str]:
