@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from mondegreen import params, tables
 from mondegreen.auditing import audit
 from mondegreen.errors import AuditError
 from mondegreen.schemas import SPLITS
 from mondegreen.stage import run
+
+ROWS = ("data/splits.parquet", "data/augmented/rows.parquet")
 
 
 def main() -> None:
@@ -14,7 +18,7 @@ def main() -> None:
     limits = params.load(params.Validate)
     report = audit(
         Path("data/dataset"),
-        tables.read("data/splits.parquet", SPLITS),
+        pd.concat([tables.read(path, SPLITS) for path in ROWS], ignore_index=True),
         require_audio=params.load(params.Export).require_audio,
         normaliser=params.load(params.Collect).normaliser,
         min_shared_words=params.load(params.Split).min_shared_words,

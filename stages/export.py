@@ -4,12 +4,16 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mondegreen import batches, params, tables
 from mondegreen.card import card
 from mondegreen.dataset import export
 from mondegreen.errors import GateError
 from mondegreen.schemas import SPLITS
 from mondegreen.stage import run
+
+ROWS = ("data/splits.parquet", "data/augmented/rows.parquet")
 
 
 def check_gate(report: bytes, gate: dict[str, Any], quality: dict[str, Any], split: dict[str, Any]) -> None:
@@ -33,11 +37,12 @@ def main() -> None:
         quality,
         tables.read_json("data/metrics/split.json"),
     )
-    rows = tables.read("data/splits.parquet", SPLITS)
+    rows = pd.concat([tables.read(path, SPLITS) for path in ROWS], ignore_index=True)
+    packs = [*batches.packs(Path("data/raw")), *sorted(Path("data/augmented").glob("audio-*.parquet"))]
     normaliser = params.load(params.Collect).normaliser
     export(
         rows,
-        batches.packs(Path("data/raw")) if settings.require_audio else [],
+        packs if settings.require_audio else [],
         Path("data/dataset"),
         require_audio=settings.require_audio,
         max_shard_mb=settings.max_shard_mb,

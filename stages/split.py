@@ -4,7 +4,7 @@ import pandas as pd
 
 from mondegreen import ledger, params, splitting, tables
 from mondegreen.pairs import REASON, repeated_pairs
-from mondegreen.schemas import CASES, LEFT_OUT, SPLITS, VALID
+from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, SPLITS, VALID
 from mondegreen.stage import run
 from mondegreen.unlabelled import unlabelled
 
@@ -24,6 +24,7 @@ def main() -> None:
         require_audio = params.load(params.Export).require_audio
         extra = unlabelled(cases, rows, min_shared_words=settings.min_shared_words, require_audio=require_audio)
         rows = pd.concat([rows, extra], ignore_index=True)
+    rows = rows.assign(origin=FAILURE, parent_case_id=None, augmentation=None)
     tables.write(rows, "data/splits.parquet", SPLITS)
     left_out = pd.concat([found.left_out, valid.loc[repeated, ["case_id"]].assign(reason=REASON)])
     tables.write(left_out.sort_values("case_id"), "data/left_out.parquet", LEFT_OUT)

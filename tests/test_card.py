@@ -48,7 +48,9 @@ def front(text):
 
 @pytest.fixture
 def rows():
-    return case_table([case_row(number) for number in range(10)]).assign(split=["train"] * 8 + ["validation", "test"])
+    return case_table([case_row(number) for number in range(10)]).assign(
+        split=["train"] * 8 + ["validation", "test"], origin="failure"
+    )
 
 
 def test_the_yaml_block_says_what_the_files_hold(rows):
@@ -71,7 +73,7 @@ def test_the_yaml_block_says_what_the_files_hold(rows):
 
 def test_silence_does_not_enter_the_word_error_rate(rows):
     silence = case_row(10, corrected_transcript="", is_speech=False, original_transcript="thank you")
-    more = case_table([*rows.to_dict("records"), silence]).assign(split=[*rows["split"], "train"])
+    more = case_table([*rows.to_dict("records"), silence]).assign(split=[*rows["split"], "train"], origin="failure")
     assert "| train | 9 | 0.005 | 8 | 9 | 50.0% | 1 |" in written(more)
 
 
@@ -135,7 +137,9 @@ def test_the_text_states_the_figures(rows):
 
 
 def test_long_lists_are_cut_and_the_rest_is_counted(rows):
-    many = case_table([case_row(number, model_version=f"m{number:03d}") for number in range(50)]).assign(split="train")
+    many = case_table([case_row(number, model_version=f"m{number:03d}") for number in range(50)]).assign(
+        split="train", origin="failure"
+    )
     assert f"… and {50 - LISTED} more" in written(many)
 
 

@@ -48,7 +48,12 @@ def case(number: int, split: str, data: bytes | None, **changes: Any) -> dict[st
         known |= {"channels": heard.channels, "pcm_sha256": heard.pcm_sha256}
         known |= {"duration": (heard.frames or 0) / (heard.sample_rate or 1)}
     row = case_row(number, **known | changes)
-    return row | {"split": split, "component": row["case_id"], "primary_error_type": "substitution"}
+    return row | {
+        "split": split,
+        "component": row["case_id"],
+        "primary_error_type": "substitution",
+        "origin": "failure",
+    }
 
 
 def splits_table(rows: list[dict[str, Any]], folder: Path) -> pd.DataFrame:

@@ -28,13 +28,14 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a clip holds; on `error` the other figures are None."""
+    """What a clip holds; on `error` the other figures are None. `peak` is the loudest sample, at most 32768."""
 
     sample_rate: int | None = None
     frames: int | None = None
     channels: int | None = None
     pcm_sha256: str | None = None
     error: str | None = None
+    peak: int | None = None
 
 
 def decode(data: bytes) -> Decoded:
@@ -68,6 +69,11 @@ def pcm_sha256(sound: Decoded) -> str:
     return digest.hexdigest()
 
 
+def peak(samples: npt.NDArray[np.integer]) -> int:
+    """Return the loudest of `samples`, whatever its sign."""
+    return max(int(samples.max(initial=0)), -int(samples.min(initial=0)))
+
+
 def probe(data: bytes) -> Probe:
     """Decode `data` once and return what it holds; never raises for bad audio, but names what is wrong with it."""
     try:
@@ -77,7 +83,7 @@ def probe(data: bytes) -> Probe:
     frames, channels = sound.samples.shape
     if frames == 0:
         return Probe(error="holds no samples")
-    return Probe(sound.sample_rate, frames, channels, pcm_sha256(sound))
+    return Probe(sound.sample_rate, frames, channels, pcm_sha256(sound), peak=peak(sound.samples))
 
 
 def _reason(error: Exception) -> str:

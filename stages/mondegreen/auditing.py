@@ -27,7 +27,8 @@ from yaml import YAMLError  # `datasets` reads the card with it
 from mondegreen import audio
 from mondegreen.dataset import ROW_GROUP_BYTES, features, shard_name, split_order
 from mondegreen.pairs import pair_keys
-from mondegreen.schemas import UNLABELLED
+from mondegreen.perturbation import PEAK
+from mondegreen.schemas import AUGMENTED, FAILURE, UNLABELLED
 from mondegreen.tables import DIGITS, rounded
 from mondegreen.text import NORMALISERS, normalise, words
 
@@ -47,6 +48,8 @@ PROBLEMS = {
     "undecodable_audio": "cases whose audio is missing, empty or cannot be decoded",
     "wrong_duration": "cases whose duration is not the length of their audio",
     "implausible_duration": "cases whose audio is too short or too long",
+    "clipped_copy": "copies that reach full scale",
+    "stray_copy": "copies outside of train, or of a case that is not in train",
     "empty_text": "cases of speech without a text",
     "wrong_wer": "cases whose wer is not that of their texts",
     "duplicate_case": "case_ids of more than one row",
@@ -64,10 +67,11 @@ _SAME = {
     "text": "corrected_transcript",
     **{name: name for name in ("original_transcript", "speaker_id", "recording_id", "language", "model_version")},
     **{name: name for name in ("correction_method", "error_score", "duration", "wer")},
+    **{name: name for name in ("origin", "parent_case_id", "augmentation")},
 }
 _SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-(?P<count>\d{5})\.parquet")
 _READ_ERRORS = (OSError, ValueError, pa.ArrowException, DatasetsError)
-_HEARD = ["audio_sha256", "sample_rate", "frames", "pcm_sha256", "error"]
+_HEARD = ["audio_sha256", "sample_rate", "frames", "pcm_sha256", "error", "peak"]
 _MOST_ROWS = 1000
 _MOST_WORKERS = 4  # each holds a batch of audio in memory
 
@@ -130,6 +134,7 @@ def audit(
     _check_counts(rows, expected, said, findings)
     _check_cases(rows, expected, findings)
     _check_texts(rows, expected, findings)
+    _check_copies(rows, findings)
     if require_audio:
         _check_audio(rows, expected, min_duration, max_duration, findings)
     _check_unique(rows, min_shared_words, require_audio, findings)
@@ -258,6 +263,15 @@ def _check_texts(rows: pd.DataFrame, expected: pd.DataFrame, findings: _Findings
     findings.add("wrong_wer", rows.loc[~same, "case_id"])
 
 
+def _check_copies(rows: pd.DataFrame, findings: _Findings) -> None:
+    """Look for copies that strayed or are clipped; that each differs from its parent, `_check_unique` tells."""
+    copies = rows[rows["origin"] == AUGMENTED]
+    parents = rows.loc[(rows["split"] == "train") & (rows["origin"] == FAILURE), "case_id"]
+    apart = (copies["split"] != "train") | ~copies["parent_case_id"].isin(parents)
+    findings.add("stray_copy", copies.loc[apart, "case_id"])
+    findings.add("clipped_copy", copies.loc[copies["peak"].astype("float64") > PEAK, "case_id"])
+
+
 def _check_audio(
     rows: pd.DataFrame, expected: pd.DataFrame, min_duration: float, max_duration: float, findings: _Findings
 ) -> None:
@@ -312,7 +326,8 @@ def _metrics(rows: pd.DataFrame, splits: list[str], size: int, findings: _Findin
     identity = rows["pcm_sha256"].fillna(rows["case_id"])
     single = ~(identity.duplicated(keep=False) | rows["case_id"].duplicated(keep=False))
     groups = rows.assign(seconds=_seconds(rows)).groupby("split")
-    spoken = rows[rows["reference_words"] > 0].groupby("split")[["word_errors", "reference_words"]].sum()
+    failures = rows[rows["origin"] == FAILURE]  # what the recogniser heard
+    spoken = failures[failures["reference_words"] > 0].groupby("split")[["word_errors", "reference_words"]].sum()
     per_split = {
         "rows": groups.size(),
         "hours": groups["seconds"].sum() / 3600,
@@ -326,8 +341,9 @@ def _metrics(rows: pd.DataFrame, splits: list[str], size: int, findings: _Findin
         "bytes": size,
         **{name: values.reindex(splits, fill_value=0).to_dict() for name, values in per_split.items()},
         "wer": (spoken["word_errors"] / spoken["reference_words"]).to_dict(),
+        "origins": rows["origin"].value_counts().to_dict(),
         "languages": rows["language"].fillna("unknown").value_counts().to_dict(),
-        "error_types": rows["error_types"].explode().dropna().value_counts().to_dict(),
+        "error_types": failures["error_types"].explode().dropna().value_counts().to_dict(),
         "sample_rates": rows["sample_rate"].dropna().value_counts().to_dict(),
     }
     return dict(rounded(metrics))

@@ -78,6 +78,14 @@ def audio_index(raw: Path) -> pa.Table:
     return pa.concat_tables(tables) if tables else PACK.remove(PACK.get_field_index("bytes")).empty_table()
 
 
+def open_pack(pack: Path) -> pq.ParquetFile:
+    """Open an audio pack; raises `DataError` where it is none."""
+    try:
+        return pq.ParquetFile(pack)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{pack} is no readable audio pack: {error}. Restore it with `dvc pull` or checkout") from error
+
+
 def _read(pack: Path, columns: list[str]) -> pa.Table:
     try:
         return pq.read_table(pack, columns=columns)

@@ -3,6 +3,7 @@
 Every figure in it is computed from the exported rows; every name in it is escaped, since names come from anywhere.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from datasets import DatasetInfo, SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
 from mondegreen.dataset import Contents, features
-from mondegreen.schemas import UNLABELLED
+from mondegreen.schemas import AUGMENTED, FAILURE, UNLABELLED
 
 LISTED = 20
 """How many names a list of the card shows; the rest is counted."""
@@ -56,6 +57,18 @@ heard, said = row["original_transcript"], row["text"]
 ```
 """
 
+_METHODS = {
+    "speed": "played faster or slower, pitch and all (Ko et al., Audio Augmentation for Speech Recognition, 2015)",
+    "noise": "noise under the voice, `noise_snr` dB below it",
+    "gain": "louder or quieter, by `gain` dB",
+    "telephone": "the band of a telephone, in Hz, and eight bits of G.711",
+}
+
+_SPEC_AUGMENT = """\
+Masks over time and frequency (SpecAugment, Park et al., arXiv:1904.08779) are not here: they are drawn anew whenever a
+model meets a clip, so they belong into training (`apply_spec_augment` of the Whisper configuration in transformers).
+"""
+
 _LIMITS = """\
 - It holds failures only. A recogniser trained on nothing else forgets what it could do: mix in speech that it gets
   right (replay), and measure on an ordinary test set as well.
@@ -82,11 +95,16 @@ def card(
 
     `quality` is the content of metrics/quality.json; `normaliser` names what the word error rates were measured with.
     """
+    failures, copies = rows[rows["origin"] == FAILURE], rows[rows["origin"] == AUGMENTED]
     sections = {
         "Splits": _splits(rows, contents),
-        "Error types": _error_types(rows, contents),
+        "Error types": _error_types(failures, contents),
         "Languages": _counts(rows["language"].fillna("not stated")),
-        "How it was made": _origin(rows, normaliser),
+        "How it was made": _origin(failures, normaliser),
+    }
+    if len(copies):
+        sections["Augmentation"] = _augmentation(copies)
+    sections |= {
         "Quality": _quality(quality),
         "Columns": _columns(require_audio),
         "How to load": _LOAD_AUDIO if require_audio else _LOAD_TEXT,
@@ -96,8 +114,9 @@ def card(
     body = "\n\n".join(f"## {title}\n\n{text.strip()}" for title, text in sections.items())
     kind = "audio and its transcript" if require_audio else "what was heard and what was said"
     summary = (
-        f"{len(rows)} phrases that a speech-to-text agent misheard, as pairs of {kind}, to fine-tune it on. "
+        f"{len(failures)} phrases that a speech-to-text agent misheard, as pairs of {kind}, to fine-tune it on. "
         "Each was corrected, passed a quality gate, and lies in one split."
+        + (f" {len(copies)} copies with other sound are in train." if len(copies) else "")
         + (" Those in `unlabelled` are not corrected yet: they have no text." if UNLABELLED in contents else "")
     )
     front = _front_matter(rows, contents, name=name, licence=licence, require_audio=require_audio)
@@ -160,7 +179,8 @@ def _splits(rows: pd.DataFrame, contents: Contents) -> str:
     for split, part in contents.items():
         found = rows[rows["split"] == split]
         known = found["duration"].dropna()
-        spoken = found[found["reference_words"] > 0]  # an empty reference has no error rate
+        heard = found[found["origin"] == FAILURE]
+        spoken = heard[heard["reference_words"] > 0]  # an empty reference has no error rate
         words, errors = (
             spoken["reference_words"].sum(),
             spoken[["substitutions", "deletions", "insertions"]].sum().sum(),
@@ -176,9 +196,7 @@ def _splits(rows: pd.DataFrame, contents: Contents) -> str:
                 len(part.shards),
             ]
         )
-    return _table(
-        ["split", "cases", "hours", "speakers", "recordings", "corpus WER of the recogniser", "shards"], table
-    )
+    return _table(["split", "rows", "hours", "speakers", "recordings", "corpus WER of the recogniser", "shards"], table)
 
 
 def _error_types(rows: pd.DataFrame, contents: Contents) -> str:
@@ -205,6 +223,18 @@ def _origin(rows: pd.DataFrame, normaliser: str) -> str:
     )
 
 
+def _augmentation(copies: pd.DataFrame) -> str:
+    """Say what was done to the copies, and what is better left to training."""
+    methods = Counter(name for plan in copies["augmentation"] for name in _METHODS.keys() & json.loads(plan).keys())
+    return (
+        f"{len(copies)} copies of {copies['parent_case_id'].nunique()} cases of train (`origin` is `augmented`), each "
+        "with its parent's text; validation and test are as they were recorded. What was done, `augmentation` says:\n\n"
+        + "\n".join(f"- {_METHODS[name]}: {methods[name]}" for name in _METHODS if methods[name])
+        + "\n\n"
+        + _SPEC_AUGMENT.strip()
+    )
+
+
 def _quality(quality: Mapping[str, Any]) -> str:
     figures = [[escape(name), f"{value:.4f}"] for name, value in sorted(quality["quality_metrics"].items())]
     counts = [[escape(name), count] for name, count in sorted(quality.get("counts", {}).items())]
@@ -226,6 +256,9 @@ _MEANING = {
     "model_version": "the recogniser",
     "correction_method": "who or what corrected it",
     "wer": "normalised word error rate of `original_transcript` against `text`; null if `text` is empty",
+    "origin": "`failure`: recorded; `augmented`: a copy with other sound, whose other columns are its parent's",
+    "parent_case_id": "of a copy: the case that it is a copy of",
+    "augmentation": "of a copy: what was done to the sound, in this order, as JSON",
 }
 
 

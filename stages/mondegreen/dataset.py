@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Audio, Features, List, Value
 
+from mondegreen.batches import open_pack
 from mondegreen.errors import DataError
 
 ROW_GROUP_BYTES = 8 * 1024 * 1024
@@ -52,7 +53,8 @@ def features(*, require_audio: bool) -> Features:
     columns: dict[str, Any] = {"audio": Audio()} if require_audio else {}
     columns |= {"text": text, "original_transcript": text, "case_id": text, "error_types": List(text)}
     columns |= {"error_score": number, "speaker_id": text, "recording_id": text, "language": text, "duration": number}
-    return Features(columns | {"model_version": text, "correction_method": text, "wer": number})
+    columns |= {"model_version": text, "correction_method": text, "wer": number}
+    return Features(columns | {"origin": text, "parent_case_id": text, "augmentation": text})
 
 
 def split_order(names: Iterable[str]) -> list[str]:
@@ -126,7 +128,7 @@ def _locate(rows: pd.DataFrame, packs: Sequence[Path]) -> pd.DataFrame:
     wanted = {sha: list(found) for sha, found in rows.groupby("audio_sha256").indices.items()}
     picks: list[tuple[int, int, int, int]] = []
     for number, pack in enumerate(packs):
-        with _open(pack) as file:
+        with open_pack(pack) as file:
             for group in range(file.num_row_groups):
                 for index, sha in enumerate(file.read_row_group(group, ["sha256"]).column(0).to_pylist()):
                     picks.extend((row, number, group, index) for row in wanted.pop(sha, ()))
@@ -142,13 +144,6 @@ def _check_audio(rows: pd.DataFrame, missing: pd.Series, problem: str) -> None:
             "Fetch every batch with `dvc pull`, or ingest the batch that holds it, "
             "or set export.require_audio: false to export text pairs"
         )
-
-
-def _open(pack: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(pack)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{pack} is no readable audio pack: {error}. Restore it with `dvc pull` or checkout") from error
 
 
 def _shards(splits: Sequence[str], sizes: np.ndarray, max_shard_mb: float) -> np.ndarray:
@@ -172,7 +167,7 @@ _Part = tuple[str, int, pa.Table]
 def _with_audio(picks: pd.DataFrame, packs: Sequence[Path], fields: pa.Table, paths: pa.Array) -> Iterator[_Part]:
     """Yield the picked rows of one row group after the other, with their audio."""
     for number, of_pack in picks.groupby("pack"):
-        with _open(packs[int(str(number))]) as file:
+        with open_pack(packs[int(str(number))]) as file:
             for group, of_group in of_pack.groupby("group"):
                 clips = file.read_row_group(group, ["bytes"]).column(0).combine_chunks().cast(pa.binary())
                 for split, shard, part in _parts(of_group):

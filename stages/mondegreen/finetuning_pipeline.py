@@ -1,7 +1,8 @@
 """`FinetuningDatasetPipeline`: the pipeline from Python: it changes params.yaml, runs `dvc repro`, returns facts."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,36 @@ class FinetuningDatasetPipeline:
             "split.balance_error_types": balance_error_types,
             "split.include_uncorrected": include_uncorrected,
         }
-        path = root / "params.yaml"
+        return self._rebuilt(wanted, params.Split)
+
+    def augment_dataset(
+        self,
+        dataset_id: str | None = None,
+        factor: int = 2,
+        methods: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Rebuild the dataset with `factor` perturbed copies of each case of train, and return its facts.
+
+        `methods` are names out of speed, noise, gain and telephone, or a mapping of such names to their parameters in
+        params.yaml; None leaves them as they are there. Validation and test stay as they were recorded. Raises
+        `DataError` for an unknown `dataset_id`, else as `prepare_dataset` does; then params.yaml is as it was.
+        """
+        self.get_dataset_info(dataset_id)
+        wanted: dict[str, Any] = {"augment.factor": factor}
+        if methods is not None:
+            now = asdict(params.load(params.Augment, self.root / "params.yaml").methods)
+            given = methods if isinstance(methods, Mapping) else {name: now.get(name) or {} for name in methods}
+            wanted["augment.methods"] = {name: _plain(settings) for name, settings in given.items()}
+        return self._rebuilt(wanted, params.Augment)
+
+    def _rebuilt(self, wanted: Mapping[str, Any], block: type) -> dict[str, Any]:
+        """Write `wanted` into params.yaml, run `dvc repro` and return the facts; on an error put params.yaml back."""
+        path = self.root / "params.yaml"
         before = path.read_text(encoding="utf-8")
         try:
             set_params(path, wanted)
-            params.load(params.Split, path)
-            repository.dvc(["repro", "--quiet"], root)
+            params.load(block, path)
+            repository.dvc(["repro", "--quiet"], self.root)
         except BaseException:
             path.write_text(before, encoding="utf-8")  # a value that does not work must not stop the next build
             raise
@@ -131,6 +156,7 @@ class FinetuningDatasetPipeline:
             "quality": quality["quality_metrics"],
             "passed": quality["passed"] and audit["passed"],
             "left_out": left_out,
+            "origins": audit["origins"],
         }
 
     def _dataset_id(self) -> str | None:
@@ -166,14 +192,31 @@ def set_params(path: Path, wanted: Mapping[str, Any]) -> None:
             raise ParamsError(
                 f"{path} has no parameter {name}: restore it, 'git diff params.yaml' shows what is missing"
             )
-        if content[block][key] != value:
-            content[block][key] = value
-            changed = True
+        changed |= _set(content[block], key, value)
     if changed:
         hidden = path.with_name(f".{path.name}.new")
         with hidden.open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
         hidden.replace(path)
+
+
+def _set(block: dict[str, Any], key: str, value: Any) -> bool:
+    """Make `block[key]` the `value`, member by member in a mapping, so that comments stay; tell whether it differed."""
+    if block.get(key) == value:
+        return False
+    if not isinstance(value, dict) or not isinstance(block.get(key), dict):
+        block[key] = value
+        return True
+    for name in [name for name in block[key] if name not in value]:
+        del block[key][name]
+    for name in value:
+        _set(block[key], name, value[name])
+    return True
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as YAML has them: lists for tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
 
 def _convert(shards: list[Path], target: Path, format: str) -> Path:

@@ -1,8 +1,9 @@
-"""params.yaml: one block of flat scalars per stage, checked when it is read."""
+"""params.yaml: one block per stage, flat but for the methods of `augment`, checked when it is read."""
 
 import types
 import typing
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +16,8 @@ Block = TypeVar("Block")
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-def _range(low: float, high: float) -> Any:
-    return field(metadata={"low": low, "high": high})
+def _range(low: float, high: float, default: Any = MISSING) -> Any:
+    return field(metadata={"low": low, "high": high}, default=default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,62 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Faster and slower, pitch and all; one of `factors` is drawn for a copy."""
+
+    share: float = _range(0, 1, 0.7)
+    factors: tuple[float, ...] = _range(0.5, 2, (0.9, 1.1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Noise under the sound, `min_snr` to `max_snr` dB below it: generated, or from the files in data/noise."""
+
+    share: float = _range(0, 1, 0.7)
+    min_snr: float = _range(-20, 60, 10.0)
+    max_snr: float = _range(-20, 60, 30.0)
+    files: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Louder and quieter, `min_db` to `max_db`."""
+
+    share: float = _range(0, 1, 0.5)
+    min_db: float = _range(-40, 20, -10.0)
+    max_db: float = _range(-40, 20, 6.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telephone:
+    """The band of a telephone, `low` to `high` Hz, in eight bits."""
+
+    share: float = _range(0, 1, 0.2)
+    low: int = _range(20, 2000, 300)
+    high: int = _range(2000, 20_000, 3400)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Methods:
+    """How copies are made; a method that is left out, or null, is not applied."""
+
+    speed: Speed | None = None
+    noise: Noise | None = None
+    gain: Gain | None = None
+    telephone: Telephone | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """How many copies of which cases of train, and how they are made."""
+
+    seed: int = _range(0, 2**32 - 1)
+    factor: int = _range(0, 100)
+    strengthen: Mapping[str, int] = _range(0, 100)
+    methods: Methods
+
+
+@dataclass(frozen=True, kw_only=True)
 class Export:
     """What the dataset holds and is called."""
 
@@ -114,23 +171,41 @@ def load(block: type[Block], path: str | Path = "params.yaml") -> Block:
     values = content.get(name) if isinstance(content, dict) else None
     if not isinstance(values, dict):
         raise ParamsError(f"{path} has no block '{name}:'")
+    return _block(str(path), name, values, block)
+
+
+def _block(path: str, name: str, values: dict[Any, Any], block: type[Block]) -> Block:
     known = {item.name: item for item in fields(block)}  # type: ignore[arg-type]
+    needed = {key for key, item in known.items() if item.default is MISSING}
     hints = typing.get_type_hints(block)
-    if odd := sorted(set(map(str, values)) ^ known.keys()):
+    if odd := sorted((set(map(str, values)) - known.keys()) | (needed - values.keys())):
         verb = "has no parameter" if odd[0] in known else "has an unknown parameter"
         raise ParamsError(f"{path} {verb} {name}.{odd[0]}; the block's parameters are {', '.join(known)}")
-    return block(**{key: _checked(f"{name}.{key}", values[key], hints[key], item) for key, item in known.items()})
+    return block(**{key: _checked(path, f"{name}.{key}", values[key], hints[key], known[key]) for key in values})
 
 
-def _checked(name: str, value: Any, hint: Any, item: Any) -> Any:
+def _checked(path: str, name: str, value: Any, hint: Any, item: Any) -> Any:
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None and type(None) in allowed:
         return None
     kind = allowed[0]
-    fits = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
+    if is_dataclass(kind) and isinstance(value, dict):
+        return _block(path, name, value, typing.cast(type[Any], kind))
+    if typing.get_origin(kind) is tuple and isinstance(value, list) and value:
+        return tuple(_checked(path, name, each, typing.get_args(kind)[0], item) for each in value)
+    if typing.get_origin(kind) is Mapping and isinstance(value, dict):
+        return {str(key): _checked(path, f"{name}.{key}", each, int, item) for key, each in value.items()}
     low, high = item.metadata.get("low"), item.metadata.get("high")
+    fits = kind in KINDS and isinstance(value, (int, float) if kind is float else kind)
+    fits = fits and isinstance(value, bool) == (kind is bool)
     if not fits or (low is not None and not low <= value <= high):
         limits = "" if low is None else f" from {low} to {high}"
         null = " or null" if type(None) in allowed else ""
-        raise ParamsError(f"{name}={value!r}: expected {KINDS[kind]}{limits}{null}; change it in params.yaml")
+        raise ParamsError(f"{name}={value!r}: expected {_expected(kind)}{limits}{null}; change it in {path}")
     return kind(value)
+
+
+def _expected(kind: Any) -> str:
+    if is_dataclass(kind):
+        return f"a block with any of {', '.join(item.name for item in fields(kind))}"
+    return {tuple: "a list of numbers", Mapping: "whole numbers by name"}.get(typing.get_origin(kind)) or KINDS[kind]

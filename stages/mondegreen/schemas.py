@@ -8,6 +8,9 @@ from mondegreen.tables import Table
 UNLABELLED = "unlabelled"
 """The split of cases that nobody has corrected: sound without a target."""
 
+FAILURE, AUGMENTED, REPLAY = "failure", "augmented", "replay"
+"""Where a row of the dataset comes from: a recogniser's mistake, a copy of one, or speech that it got right."""
+
 _STRING, _TIME, _LABELS = pa.string(), pa.timestamp("us", tz="UTC"), pa.list_(pa.string())
 
 _MEASURES = {
@@ -154,10 +157,12 @@ REJECTED = _table("rejected", _CASE | {"reasons": _LABELS}, _CASE_REQUIRED | {"r
 LEFT_OUT = _table("left_out", {"case_id": _STRING, "reason": _STRING}, {"case_id", "reason"}, "case_id")
 """The valid cases that are in no split, each with the reason."""
 
+_ASSIGNED = {"split": _STRING, "component": _STRING, "primary_error_type": _STRING, "origin": _STRING}
+
 SPLITS = _table(
     "splits",
-    _CASE | {"split": _STRING, "component": _STRING, "primary_error_type": _STRING},
-    _CASE_REQUIRED | {"split", "component", "primary_error_type"},
+    _CASE | _ASSIGNED | {"parent_case_id": _STRING, "augmentation": _STRING},
+    _CASE_REQUIRED | set(_ASSIGNED),
     "case_id",
 )
-"""The selected cases, each in one split."""
+"""The selected cases, each in one split, with its `origin`."""

@@ -1,0 +1,40 @@
+"""Stage `augment`: copies of train's cases, perturbed, so that rare mistakes count for more and a model hears more."""
+
+import shutil
+from pathlib import Path
+
+from mondegreen import augmentation, augmenting, batches, params, tables
+from mondegreen.schemas import FAILURE, SPLITS
+from mondegreen.stage import run
+
+TARGET = Path("data/augmented")
+
+
+def main() -> None:
+    """Read the splits and the batches, write the copies."""
+    settings = params.load(params.Augment)
+    rows = tables.read("data/splits.parquet", SPLITS)
+    train = rows[(rows["split"] == "train") & (rows["origin"] == FAILURE)]
+    factor, strengthen = settings.factor, settings.strengthen
+    if not params.load(params.Export).require_audio:
+        factor, strengthen = 0, {}  # a dataset of texts has no sound to perturb
+    counts = augmentation.wanted(train, factor, strengthen)
+    packs, noises = [], {}
+    if counts.any():
+        augmentation.check(settings.methods)
+        packs = batches.packs(Path("data/raw"))
+        if settings.methods.noise and settings.methods.noise.files:
+            noises = augmenting.noises(Path("data/noise"))
+    shutil.rmtree(TARGET, ignore_errors=True)
+    TARGET.mkdir(parents=True)
+    copies = augmenting.augment(
+        train, counts, packs, TARGET, settings, noises=noises, limits=params.load(params.Validate)
+    )
+    tables.write(copies, TARGET / "rows.parquet", SPLITS)
+    tables.write_json(augmenting.metrics(train, counts, copies), "data/metrics/augment.json")
+    for name in sorted(set(strengthen) - augmentation.error_types(train)):
+        print(f"note: augment.strengthen names {name}, which no case of train has")
+
+
+if __name__ == "__main__":
+    run(main)

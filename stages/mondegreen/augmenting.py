@@ -1,0 +1,207 @@
+"""Copies of many cases: streamed from the batches' packs to packs of their own, in bounded memory, on all cores.
+
+<folder>/rows.parquet          one row per copy (`schemas.SPLITS`), sorted by case_id
+<folder>/audio-NNNNN.parquet   their audio (`batches.PACK`), in the order of the batches' packs
+"""
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mondegreen import audio, augmentation, batches, params
+from mondegreen.audio import Decoded
+from mondegreen.augmentation import Copy
+from mondegreen.errors import DataError
+from mondegreen.schemas import AUGMENTED
+
+PACK_BYTES = 256 * 1024 * 1024
+GROUP_BYTES = 8 * 1024 * 1024
+"""Audio per row group: what a reader holds in memory at once."""
+
+_NOISE = (".wav", ".flac")  # decoded the same everywhere; an MP3 decoder chooses its arithmetic by processor
+
+_Made = list[tuple[str, Copy]]
+"""Copies, each with the case_id of its parent."""
+
+
+def noises(folder: Path) -> dict[str, Decoded]:
+    """Return the sounds in `folder` by file name; raises `DataError`: none there, or one that cannot be decoded."""
+    found = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in _NOISE]
+    if not found:
+        raise DataError(f"{folder} holds no {' or '.join(_NOISE)}: put some there, or set noise: {{files: false}}")
+    sounds = {}
+    for path in found:
+        try:
+            sounds[path.name] = audio.decode(path.read_bytes())
+        except DataError as error:
+            raise DataError(f"{path} {error}: take it away, or put a sound one in its place") from error
+        if not len(sounds[path.name].samples):
+            raise DataError(f"{path} holds no samples: take it away")
+    return sounds
+
+
+def augment(
+    rows: pd.DataFrame,
+    counts: pd.Series,
+    packs: Sequence[Path],
+    folder: Path,
+    settings: params.Augment,
+    *,
+    noises: Mapping[str, Decoded],
+    limits: params.Validate,
+) -> pd.DataFrame:
+    """Write `counts` copies of each of `rows` to packs in `folder`, as far as they differ, and return a row for each.
+
+    Raises `DataError` where the audio of a row is in no pack, or cannot be decoded.
+    """
+    parents = rows[counts > 0].assign(copies=counts[counts > 0])
+    by_sound = {str(sha256): list(found["case_id"]) for sha256, found in parents.groupby("audio_sha256")}
+    count = dict(zip(parents["case_id"], parents["copies"], strict=True))
+    make = partial(
+        augmentation.copies,
+        settings=settings,
+        noises=noises,
+        min_duration=limits.min_duration,
+        max_duration=limits.max_duration,
+    )
+
+    def of_clip(sha256: str, data: bytes) -> _Made:
+        sound = audio.decode(data)
+        return [(case_id, copy) for case_id in by_sound[sha256] for copy in make(case_id, sound, count[case_id])]
+
+    missing = set(by_sound)
+    made = []
+    with _Packs(folder) as target:
+        for case_id, copy in _in_order(of_clip, _clips(packs, missing)):
+            made.append(_identity(case_id, copy, target.add(copy)))
+    if missing:
+        first = min(case_id for sha256 in missing for case_id in by_sound[sha256])
+        raise DataError(f"case {first} has no audio in data/raw, nor have {len(missing) - 1} others: 'dvc pull'")
+    return _rows(parents, made)
+
+
+def _clips(packs: Iterable[Path], missing: set[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield each clip that is still `missing`, row group by row group, and take it from there."""
+    for pack in packs:
+        with batches.open_pack(pack) as file:
+            for group in range(file.num_row_groups):
+                names = file.read_row_group(group, ["sha256"]).column(0).to_pylist()
+                if missing.isdisjoint(names):
+                    continue
+                clips = file.read_row_group(group, ["bytes"]).column(0)
+                for name, clip in zip(names, clips, strict=True):
+                    if name in missing:
+                        missing.remove(name)
+                        yield name, clip.as_py()
+
+
+def _in_order(work: Callable[[str, bytes], _Made], clips: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Copy]]:
+    """Yield what `work` makes of the clips, in their order, made on all cores a few clips ahead."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[_Made]] = deque()
+        for clip in clips:
+            waiting.append(pool.submit(work, *clip))
+            if len(waiting) > 2 * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+class _Packs:
+    """Packs of copies, written one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._number, self._size = folder, 0, 0
+        self._file: pq.ParquetWriter | None = None
+        self._waiting: list[dict[str, Any]] = []
+        self._waiting_bytes = 0
+
+    def __enter__(self) -> "_Packs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._close()
+
+    def add(self, copy: Copy) -> str:
+        """Write the audio of `copy` and return its SHA-256."""
+        sha256 = hashlib.sha256(copy.data).hexdigest()
+        self._waiting.append({"sha256": sha256, "bytes": copy.data, "ext": ".wav", **asdict(copy.sound)})
+        self._waiting_bytes += len(copy.data)
+        if self._waiting_bytes >= GROUP_BYTES:
+            self._flush()
+        return sha256
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        if self._size + self._waiting_bytes > PACK_BYTES:
+            self._close()
+        if self._file is None:
+            self._file = pq.ParquetWriter(
+                self._folder / f"audio-{self._number:05d}.parquet",
+                batches.PACK,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=["sha256"],
+                store_schema=False,
+            )
+        self._file.write_table(pa.Table.from_pylist(self._waiting, batches.PACK), row_group_size=len(self._waiting))
+        self._size += self._waiting_bytes
+        self._waiting, self._waiting_bytes = [], 0
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file, self._number, self._size = None, self._number + 1, 0
+
+
+def _identity(case_id: str, copy: Copy, sha256: str) -> dict[str, Any]:
+    """Return what a copy's row does not share with its parent's."""
+    return {
+        "case_id": f"{case_id}-copy{copy.number}",
+        "parent_case_id": case_id,
+        "origin": AUGMENTED,
+        "augmentation": json.dumps(copy.plan, separators=(",", ":")),
+        "audio_sha256": sha256,
+        "audio_bytes": len(copy.data),
+        "audio_ext": ".wav",
+        "source_path": None,
+        **{name: getattr(copy.sound, name) for name in ("sample_rate", "frames", "channels", "pcm_sha256")},
+        "duration": copy.seconds,
+    }
+
+
+def _rows(parents: pd.DataFrame, made: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the rows of the copies, sorted by case_id, with all columns of their parents."""
+    names = [*_identity("", Copy(0, {}, b"", audio.Probe()), "")]
+    own = pd.DataFrame(made, columns=names)
+    rest = parents.drop(columns=[*names, "copies"]).set_index(parents["case_id"])
+    rows = own.join(rest, on="parent_case_id").sort_values("case_id", ignore_index=True)
+    return rows[[name for name in parents.columns if name != "copies"]]
+
+
+def metrics(rows: pd.DataFrame, counts: pd.Series, copies: pd.DataFrame) -> dict[str, Any]:
+    """Return metrics/augment.json: how many copies were asked for and made, of what, and how."""
+    types = copies["primary_error_type"].value_counts()
+    done = [json.loads(plan).keys() for plan in copies["augmentation"]]
+    return {
+        "train_cases": len(rows),
+        "cases_with_copies": int(copies["parent_case_id"].nunique()),
+        "copies": {"wanted": int(counts.sum()), "made": len(copies), "short_of": int(counts.sum()) - len(copies)},
+        "hours": float(copies["duration"].sum()) / 3600,
+        "error_types": {str(name): int(number) for name, number in types.items()},
+        "methods": {item.name: sum(item.name in plan for plan in done) for item in fields(params.Methods)},
+    }
