@@ -1,7 +1,10 @@
 """The pipeline as users run it: a real DVC and Git in a temporary clone."""
 
 import shutil
+import signal
+import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -241,10 +244,27 @@ def test_the_readme_runs(clone: Clone, tmp_path: Path):
     for command in commands:
         if command.startswith("mondegreen evaluate"):
             clone.run(sys.executable, "-c", PREDICTIONS)
-        if not command.startswith("git clone"):
+        if command.startswith("mondegreen review"):
+            _visit(clone, f"{path}; exec {command}")
+        elif not command.startswith("git clone"):
             clone.run("bash", "-c", f"set -e; {path}; {command}")
     assert clone.metrics("collect")["batches"] >= 2
     assert clone.git("log", "-1", "--format=%s").strip() == "Two hundred corrections from May"
+
+
+def _visit(clone: Clone, command: str) -> None:
+    """Start the review page, look at it, and end it as Ctrl-C does."""
+    running = subprocess.Popen(
+        ["bash", "-c", command], cwd=clone.path, env=clone.env, stdout=subprocess.PIPE, text=True
+    )
+    with running:
+        try:
+            assert "cases wait" in running.stdout.readline()
+            with urllib.request.urlopen(running.stdout.readline().strip()) as page:
+                assert b"What was really said" in page.read()
+        finally:
+            running.send_signal(signal.SIGINT)
+    assert running.returncode == 0
 
 
 def _case_ids(clone: Clone, split: str) -> list[str]:

@@ -60,7 +60,8 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_the_library_and_nothing_else(wheel):
     library = ROOT / "stages" / "mondegreen"
-    expected = {str(path.relative_to(library.parent)) for path in library.rglob("*.py")} | {"mondegreen/py.typed"}
+    kinds = ("*.py", "py.typed", "*.html", "*.css", "*.js")
+    expected = {str(path.relative_to(library.parent)) for kind in kinds for path in library.rglob(kind)}
     assert {name for name in wheel if ".dist-info/" not in name} == expected
 
 

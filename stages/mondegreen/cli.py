@@ -18,6 +18,7 @@ COMMANDS = {
     "record": "record one failed transcription",
     "correct": "record what was really said in a case, in a file of cases, or as a corrector suggests",
     "import": "record the cases of a CSV, JSON Lines or Parquet file",
+    "review": "correct cases on a page, by keyboard",
     "ingest": "seal what was recorded into a batch in data/raw",
     "upload": "send what is recorded to the cloud, once or while it is recorded",
     "performance": "record and show how models do",
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("mondegreen"):
             raise
-        print(f"mondegreen: {error.name} is not installed: pip install 'mondegreen[pipeline]'", file=sys.stderr)
+        extra = "review" if error.name in ("flask", "werkzeug") else "pipeline"
+        print(f"mondegreen: {error.name} is not installed: pip install 'mondegreen[{extra}]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("mondegreen: stopped; nothing is lost, run the same command again to go on", file=sys.stderr)

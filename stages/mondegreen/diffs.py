@@ -1,7 +1,7 @@
 """The worst cases as markup: what was said and what was heard, word by word, and the sound."""
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mondegreen.figures import Report, percent
@@ -54,7 +54,7 @@ def _case(number: int, case: Mapping[str, Any], clip: bytes | None) -> Html:
     return tag(
         "li",
         tag("h3", f"{number}. {rate}", tag("span", types)),
-        tag("p", *_diff(case["edits"]), class_="diff", dir="auto"),
+        tag("p", *words(case["edits"]), class_="diff", dir="auto"),
         sound,
         tag("p", join(shown, " · "), class_="facts"),
         tag(
@@ -67,19 +67,25 @@ def _case(number: int, case: Mapping[str, Any], clip: bytes | None) -> Html:
     )
 
 
-def _diff(edits: list[list[Any]]) -> list[Html]:
-    """Return an alignment, `SHOWN_WORDS` words of it at most; each kind has a sign of its own beside its colour."""
-    left, rest = SHOWN_WORDS, 0
-    words: list[Html] = []
+def words(
+    edits: Iterable[Sequence[Any]], *, gone: str = "not heard", extra: str = "not said", most: int = SHOWN_WORDS
+) -> list[Html]:
+    """Return an alignment, `most` words of it at most; each kind has a sign of its own beside its colour.
+
+    `edits` are [kind, words, words in their place]; `gone` and `extra` say in words, to a screen reader, what a word
+    is that stands on one side alone.
+    """
+    left, rest = most, 0
+    shown: list[Html] = []
     for kind, said, heard in edits:
         size = max(len(said), len(heard))
-        words += _words(kind, said[:left], heard[:left])
+        shown += _words(kind, said[:left], heard[:left], gone, extra)
         rest += max(0, size - left)
         left = max(0, left - size)
-    return [*_join_words(words), *([text(f" … and {rest:,} more words")] if rest else [])]
+    return [*_join_words(shown), *([text(f" … and {rest:,} more words")] if rest else [])]
 
 
-def _words(kind: str, said: list[str], heard: list[str]) -> list[Html]:
+def _words(kind: str, said: list[str], heard: list[str], gone: str, extra: str) -> list[Html]:
     said, heard = [_cut(word) for word in said], [_cut(word) for word in heard]
     if kind == "substitute":
         return [_substituted(one, other) for one, other in zip(said, heard, strict=True)]
@@ -87,19 +93,19 @@ def _words(kind: str, said: list[str], heard: list[str]) -> list[Html]:
         return [text(word) for word in said]
     if not said and not heard:
         return []
-    return [_gone(" ".join(said)) if kind == "delete" else _extra(" ".join(heard))]
+    return [_gone(" ".join(said), gone) if kind == "delete" else _extra(" ".join(heard), extra)]
 
 
 def _substituted(said: str, heard: str) -> Html:
     return tag("span", tag("del", said), " → ", tag("ins", heard), class_="sub")
 
 
-def _gone(said: str) -> Html:
-    return tag("del", tag("span", "not heard: ", class_="hidden"), tag("i", "−"), said, class_="gone")
+def _gone(said: str, label: str = "not heard") -> Html:
+    return tag("del", tag("span", f"{label}: ", class_="hidden"), tag("i", "−"), said, class_="gone")
 
 
-def _extra(heard: str) -> Html:
-    return tag("ins", tag("span", "not said: ", class_="hidden"), tag("i", "+"), heard, class_="extra")
+def _extra(heard: str, label: str = "not said") -> Html:
+    return tag("ins", tag("span", f"{label}: ", class_="hidden"), tag("i", "+"), heard, class_="extra")
 
 
 def _join_words(words: list[Html]) -> Iterator[Html]:

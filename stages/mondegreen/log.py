@@ -43,17 +43,26 @@ def _concatenated(kind: str, parts: list[pa.Table]) -> pd.DataFrame:
 
 def segment_events(segment: Path) -> Iterator[dict[str, Any]]:
     """Yield the events of a spool's segment that can be read; what cannot is for ingest to report."""
+    yield from read_on(segment, 0)[0]
+
+
+def read_on(segment: Path, start: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the events of a spool's segment from the byte `start` on, and the byte behind the last whole line."""
     try:
-        whole, _, _ = segment.read_bytes().rpartition(b"\n")
+        with segment.open("rb") as file:
+            file.seek(start)
+            whole, newline, _ = file.read().rpartition(b"\n")
     except FileNotFoundError:  # ingested and removed a moment ago
-        return
+        return [], start
+    found = []
     for line in whole.split(b"\n"):
         try:
             event = orjson.loads(line)
         except ValueError:
             continue
         if isinstance(event, dict) and {"event", "event_id", "recorded_at"} <= event.keys():
-            yield event
+            found.append(event)
+    return found, start + len(whole) + len(newline)
 
 
 def batch_events(file: Path) -> Iterator[dict[str, Any]]:

@@ -115,3 +115,8 @@ def characters(text: str) -> str:
     do not: they are the normaliser's own.
     """
     return text if text.isascii() else _UNSPACED_GAP.sub("", text)
+
+
+def written_words(text: str) -> list[str]:
+    """Return the words of a `text` as it is written, with case and punctuation; unspaced scripts by character."""
+    return (text if text.isascii() else _CHARACTER.sub(r" \1 ", text)).split()

@@ -1,0 +1,52 @@
+"""`mondegreen review`: correct cases on a page, by keyboard."""
+
+import argparse
+import signal
+import webbrowser
+from pathlib import Path
+
+from mondegreen import repository
+from mondegreen.errors import DataError, RepositoryError
+from mondegreen.review.desk import Desk
+from mondegreen.review.order import ORDERS
+from mondegreen.review.server import Server
+from mondegreen.review.sounds import Sounds
+from mondegreen.terminal import plain
+
+EXAMPLE = "mondegreen review --open\n  mondegreen review --error-type loop --order newest --author ann"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--order", choices=list(ORDERS), default="worst", help="which case comes first")
+    parser.add_argument("--error-type", action="append", default=[], metavar="TYPE", help="only these; may be repeated")
+    parser.add_argument("--author", metavar="NAME", help="who corrects; default: Git's user.name")
+    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    parser.add_argument("--spool", type=Path, default=repository.INBOX, help="default: %(default)s")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C; what was decided is in the spool, whatever ends it."""
+    desk = Desk(args.spool, args.author or _git_name(), order_name=args.order, error_types=args.error_type)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Server(desk, Sounds(args.spool), port=args.port) as server:
+            found = desk.progress()
+            print(f"{plain(desk.author)}: {found.total - found.done:,} of {found.total:,} cases wait. Ctrl-C ends.")
+            print(server.url, flush=True)
+            if args.open and not webbrowser.open(server.url):
+                print("no browser can be started here: open the page yourself")
+            signal.pause()
+    except KeyboardInterrupt:
+        print(f"\n{desk.progress().today:,} decisions today, all in {plain(str(args.spool))}; then: mondegreen ingest")
+    finally:
+        desk.close()
+    return 0
+
+
+def _git_name() -> str:
+    try:
+        return repository.git(["config", "user.name"], Path.cwd()).strip()
+    except RepositoryError as error:
+        raise DataError("whose corrections are these? --author NAME, or git config user.name NAME") from error
