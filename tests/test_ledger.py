@@ -49,7 +49,7 @@ def test_windows_line_ends_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (b"a,test,v1\nb,train,v1\n", r"line 3: unknown split 'train'.*validation and test only"),
+        (b"a,test,v1\nb,trial,v1\n", r"line 3: unknown split 'trial'.*Known are train, validation, test"),
         (b"a,test,v1\n\nb,test,v1\n", r"line 3: expected case_id,split,release"),
         (b"a,test\n", r"line 2: expected case_id,split,release, found 'a,test'"),
         (b"a,test,v1,x\n", r"line 2: expected case_id,split,release"),
@@ -93,7 +93,7 @@ def test_appending_makes_the_file(tmp_path):
     ("new", "message"),
     [
         (("a", "validation", "v2"), "case 'a' was frozen into test by release 'v1' and cannot go to validation"),
-        (("c", "train", "v2"), "unknown split 'train'"),
+        (("c", "trial", "v2"), "unknown split 'trial'"),
         (("c\nd", "test", "v2"), "must be one line"),
         (("c", "test", ""), "release=''"),
     ],
@@ -105,6 +105,15 @@ def test_a_refused_append_writes_nothing(tmp_path, new, message):
     assert path.read_bytes() == HEADER + b"a,test,v1\n"
 
 
+def test_what_was_in_reserve_can_be_taken_but_not_moved(tmp_path):
+    path = written(tmp_path, b"a,test_reserve,v1\nb,test_reserve,v1\n")
+    assert ledger.append(path, rows(("a", "test", "v2"), ("b", "test_reserve", "v2"))) == 1
+    assert ledger.read(path).values.tolist() == [["a", "test", "v2"], ["b", "test_reserve", "v1"]]
+    assert ledger.append(path, rows(("a", "test_reserve", "v3"))) == 0
+    with pytest.raises(DataError, match="cannot go to validation"):
+        ledger.append(path, rows(("b", "validation", "v3")))
+
+
 names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8)
 frozen = st.dictionaries(names, st.sampled_from(ledger.FROZEN_SPLITS), max_size=8)
 
@@ -113,7 +122,7 @@ frozen = st.dictionaries(names, st.sampled_from(ledger.FROZEN_SPLITS), max_size=
 @given(first=frozen, second=frozen)
 def test_two_appends_read_back_as_their_union(tmp_path_factory, first, second):
     path = tmp_path_factory.mktemp("ledger") / "ledger.csv"
-    second = {case: first.get(case, split) for case, split in second.items()}
+    second = {case: first.get(case, split) for case, split in second.items()}  # a frozen case keeps its split
     ledger.append(path, rows(*((case, split, "v1") for case, split in first.items())))
     before = path.read_bytes()
     added = ledger.append(path, rows(*((case, split, "v2") for case, split in second.items())))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mondegreen.balancing import SPLITS
 from mondegreen.errors import DataError, ParamsError
+from mondegreen.freezing import to_freeze
 from mondegreen.params import Split as Params
 from mondegreen.splitting import REASONS, Split, assign, split
 
@@ -66,12 +67,13 @@ def where(result: Split) -> dict[str, str]:
 
 few = st.sampled_from([None, "", "a", "b", "c"])
 many = st.one_of(st.none(), st.sampled_from("abcdefghijklmnop"))
+texts = st.sampled_from([f"one two three four five six seven {n}" for n in "abcdef"] + ["yes"])
 row = st.fixed_dictionaries(
     {
         "speaker_id": many,
         "recording_id": few,
         "audio_sha256": many,
-        "corrected_transcript": st.sampled_from([f"one two three four five six seven {n}" for n in "abcdef"] + ["yes"]),
+        "corrected_transcript": texts,
         "error_score": st.one_of(st.none(), st.floats(0, 1)),
         "detected_error_types": st.lists(st.sampled_from(["deletion", "empty", "insertion"]), max_size=2),
     }
@@ -79,7 +81,7 @@ row = st.fixed_dictionaries(
 alone = [{"speaker_id": f"alone{number}", "error_score": 1.0} for number in range(4)]  # always enough components
 tables = st.lists(row, max_size=25).map(lambda rows: frame(alone + rows))
 ledgers = st.dictionaries(
-    st.integers(3, 29).map(lambda n: f"c{n:04}"), st.sampled_from(["validation", "test"]), max_size=6
+    st.integers(3, 29).map(lambda n: f"c{n:04}"), st.sampled_from(["train", "validation", "test"]), max_size=6
 )
 choices = st.fixed_dictionaries(
     {
@@ -115,19 +117,54 @@ def test_a_frozen_case_keeps_its_split_or_is_left_out_as_a_link(cases, splits, p
         if wanted == "test" and case_id in set(cases["case_id"]):
             assert placed[case_id] == "test"
         elif case_id in set(cases["case_id"]):
-            assert placed.get(case_id, left.get(case_id)) in ("validation", "links_validation_and_test")
+            assert placed.get(case_id, wanted) == wanted
+            assert case_id in placed or left[case_id] in REASONS
+
+
+def released(result: Split, cases: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the ledger after a release of the result."""
+    placed = pd.concat([result.rows.assign(kept=True), result.left_out.assign(kept=False)]).dropna(subset="split")
+    table = placed[["case_id", "split", "component", "kept"]].merge(cases[["case_id", "speaker_id"]], on="case_id")
+    rows = to_freeze(table, ledger).assign(release="v2")
+    taken = ledger[~ledger["case_id"].isin(rows["case_id"])]
+    return pd.concat([taken, rows], ignore_index=True)
+
+
+@law
+@given(tables, ledgers, choices)
+def test_releasing_changes_nothing(cases, splits, params):
+    first = split(cases, frozen(splits), params)
+    ledger = released(first, cases, frozen(splits))
+    again = split(cases, ledger, params)
+    pd.testing.assert_frame_equal(first.rows, again.rows)
+    pd.testing.assert_frame_equal(first.left_out, again.left_out)
+    assert json.dumps(first.report) == json.dumps(again.report)
+    assert len(released(again, cases, ledger)) == len(ledger)
+
+
+@law
+@given(tables, st.lists(row, max_size=10), choices, choices, st.sets(st.integers(0, 28), max_size=8), st.data())
+def test_what_trained_in_a_release_never_evaluates_later_nor_the_reverse(cases, added, params, changed, lost, data):
+    """Whatever is added, corrected or withdrawn, and whatever parameters are set."""
+    first = split(cases, NOTHING, params)
+    ledger = released(first, cases, NOTHING)
+    later = pd.concat([cases, frame({"case_id": f"new{n}", **new} for n, new in enumerate(added))])
+    corrected = data.draw(st.lists(texts, min_size=len(later), max_size=len(later)))
+    later["corrected_transcript"] = pd.Series(corrected, index=later.index, dtype="str")
+    gone = later["case_id"].isin({f"c{number:04}" for number in lost})
+    fresh = frame({"case_id": f"fresh{n}", "speaker_id": f"fresh{n}", "error_score": 1.0} for n in range(3))
+    placed = where(split(pd.concat([later[~gone], fresh]), ledger, changed, anchors=later[gone].reset_index(drop=True)))
+    for case_id, before in where(first).items():
+        assert placed.get(case_id, before) == before
 
 
 @law
 @given(tables, st.lists(row, max_size=10), choices)
-def test_what_a_release_froze_never_trains_whatever_is_added(cases, added, params):
+def test_what_was_released_stays_in_the_dataset_while_cases_are_added(cases, added, params):
     first = split(cases, NOTHING, params)
-    released = {case_id: name for case_id, name in where(first).items() if name != "train"}
-    fresh = [{"speaker_id": f"fresh{n}", "error_score": 1.0} for n in range(3)]
-    later = pd.concat([cases, frame({"case_id": f"new{n}", **new} for n, new in enumerate(added + fresh))])
-    placed = where(split(later, frozen(released), replace(params, seed=params.seed + 1)))
-    assert all(placed.get(case_id, name) == name for case_id, name in released.items())
-    assert all(placed[case_id] == "test" for case_id, name in released.items() if name == "test")
+    later = pd.concat([cases, frame({"case_id": f"new{n}", **new} for n, new in enumerate(added))])
+    placed = where(split(later, released(first, cases, NOTHING), replace(params, seed=params.seed + 1)))
+    assert {case_id: name for case_id, name in where(first).items() if name != "train"}.items() <= placed.items()
 
 
 @law
@@ -147,8 +184,8 @@ def test_max_samples_never_moves_a_case_between_splits(cases, splits, params, li
     free = where(split(cases, frozen(splits), replace(params, max_samples=None, balance_error_types=False)))
     capped = split(cases, frozen(splits), replace(params, max_samples=limit, balance_error_types=False))
     assert where(capped).items() <= free.items()
-    kept = sum(capped.report["frozen"][name] for name in ("validation", "test"))
-    least = kept + sum(not capped.report["frozen"].get(name) for name in SPLITS)
+    kept = sum(capped.frozen[name] for name in ("validation", "test"))
+    least = kept + sum(not capped.frozen.get(name) for name in SPLITS)
     assert len(capped.rows) == max(min(limit, len(free)), least)
 
 
@@ -205,7 +242,7 @@ def test_frozen_cases_count_towards_the_ratios():
     full = frozen({f"c{number:04}": "test" for number in range(10)})
     result = split(cases, full, PARAMS)
     assert result.report["sizes"] == {"test": 10, "train": 80, "validation": 10}
-    assert result.report["frozen"] == {"left_out": 0, "not_valid": 0, "test": 10, "validation": 0}
+    assert result.frozen == {"left_out": 0, "not_valid": 0, "test": 10, "train": 0, "validation": 0}
 
 
 def test_new_cases_follow_what_they_touch():
@@ -214,14 +251,27 @@ def test_new_cases_follow_what_they_touch():
     assert (placed["c0001"], placed["c0003"]) == ("test", "validation")
 
 
-def test_a_link_between_validation_and_test_leaves_all_but_the_test_cases_out():
-    rows = [{"speaker_id": "a"}, {"recording_id": "b"}, {"speaker_id": "a", "recording_id": "b"}]
+def test_a_new_case_that_links_two_splits_is_left_out_alone():
+    rows = [{"speaker_id": "a"}, {"recording_id": "b"}, {"speaker_id": "c"}, {"speaker_id": "c"}]
+    links = [{"speaker_id": "a", "recording_id": "b"}, {"speaker_id": "c", "recording_id": "d"}, {"recording_id": "d"}]
+    cases = frame([*rows, *links, {"speaker_id": "a", "recording_id": "d"}, *({"speaker_id": n} for n in "efg")])
+    result = split(cases, frozen({"c0000": "test", "c0001": "validation", "c0002": "train"}), PARAMS)
+    found = [where(result).get(f"c000{n}") for n in range(8)]
+    assert found == ["test", "validation", "train", "train", None, "train", None, None]
+    assert result.left_out["reason"].tolist() == ["links_validation_and_test"] * 3
+    assert result.left_out["split"].isna().all()
+    assert result.frozen["left_out"] == 0
+
+
+def test_of_frozen_cases_that_are_linked_directly_those_of_one_split_stay():
+    rows = [{"speaker_id": "a"}] * 2 + [{"speaker_id": "b"}] * 2
     cases = frame(rows + [{"speaker_id": name} for name in "defgh"])
-    result = split(cases, frozen({"c0000": "test", "c0001": "validation"}), PARAMS)
-    assert where(result)["c0000"] == "test"
-    assert result.left_out.values.tolist() == [[f"c000{n}", "links_validation_and_test"] for n in (1, 2)]
-    assert result.report["left_out"]["links_validation_and_test"] == {"cases": 2, "error_types": {"substitution": 2}}
-    assert result.report["frozen"]["left_out"] == 1
+    result = split(cases, frozen({f"c000{n}": name for n, name in enumerate(["test", "validation"] * 2)}), PARAMS)
+    assert [where(result).get(f"c000{n}") for n in range(4)] == ["test", None, "test", None]
+    assert result.frozen == {"left_out": 2, "not_valid": 0, "test": 2, "train": 0, "validation": 0}
+    result = split(cases, frozen({"c0000": "train", "c0001": "validation"}), PARAMS)
+    assert result.left_out[["case_id", "reason"]].values.tolist() == [["c0000", "links_train_and_evaluation"]]
+    assert where(result)["c0001"] == "validation"
 
 
 def test_a_frozen_case_is_eligible_and_kept_whatever_its_score():
@@ -239,7 +289,7 @@ def test_an_anchor_still_holds_its_component_without_being_put_out():
     result = split(cases, ledger, PARAMS, anchors=gone)
     assert (where(result)["new0"], where(result)["new1"]) == ("test", "validation")
     assert set(result.rows["case_id"]) == set(result.rows["component"]) == set(cases["case_id"])
-    assert result.report["frozen"] == {"left_out": 0, "not_valid": 2, "test": 0, "validation": 0}
+    assert result.frozen == {"left_out": 0, "not_valid": 2, "test": 0, "train": 0, "validation": 0}
 
 
 # errors ---------------------------------------------------------------------------------------------------------

@@ -128,10 +128,10 @@ def select(
     counts = {str(name): int(count) for name, count in train["primary_error_type"].value_counts().items()}
     frozen = {split: int(((assigned["split"] == split) & assigned["frozen"]).sum()) for split in SPLITS}
     available = {split: int((assigned["split"] == split).sum()) for split in SPLITS}
-    natural = quotas = split_quotas(available, frozen, ratios=ratios, max_samples=max_samples)
+    natural = split_quotas(available, dict.fromkeys(SPLITS, 0), ratios=ratios, max_samples=max_samples)
     if balance_error_types:
         available["train"] = largest_capped(list(counts.values()), max_share)
-        quotas = split_quotas(available, frozen, ratios=ratios, max_samples=max_samples)
+    quotas = split_quotas(available, frozen, ratios=ratios, max_samples=max_samples)
     rank = _ranks(assigned, assigned["split"], seed)
     kept = rank < assigned["split"].map(quotas).to_numpy()
     if balance_error_types:
@@ -149,12 +149,15 @@ def split_quotas(
 ) -> dict[str, int]:
     """Return how many cases each split keeps: by `ratios`, at least the frozen ones and one, at most what it has.
 
-    What one split cannot fill goes to the others; no `max_samples` means no limit.
+    What one split cannot fill goes to the others; no `max_samples` means no limit. Freezing all that validation and
+    test keep changes nothing.
     """
     if max_samples is None:
         return dict(available)
+    weights, upper = [ratios[split] for split in SPLITS], [available[split] for split in SPLITS]
     lower = [min(max(frozen[split], 1), available[split]) for split in SPLITS]
-    parts = apportion(max_samples, [ratios[split] for split in SPLITS], lower, [available[split] for split in SPLITS])
+    while (parts := apportion(max_samples, weights, lower, upper))[1:] != lower[1:]:
+        lower[1:] = parts[1:]
     return dict(zip(SPLITS, parts, strict=True))
 
 

@@ -1,4 +1,8 @@
-"""The ledger: which cases a release has frozen into validation or test, as CSV in Git (`case_id,split,release`)."""
+"""The ledger: which cases a release has frozen into a split, as CSV in Git (`case_id,split,release`).
+
+Validation and test have a row per case, train one per speaker and one per case without a speaker. `test_reserve` and
+`validation_reserve` name a case that the release had assigned, but left out of its dataset.
+"""
 
 import csv
 import io
@@ -11,7 +15,8 @@ import pandas as pd
 from mondegreen.errors import DataError
 
 COLUMNS = ("case_id", "split", "release")
-FROZEN_SPLITS = ("validation", "test")
+RESERVE = "_reserve"
+FROZEN_SPLITS = ("train", "validation", "test", f"validation{RESERVE}", f"test{RESERVE}")
 _HEADER = ",".join(COLUMNS)
 
 
@@ -23,7 +28,8 @@ def empty() -> pd.DataFrame:
 def read(path: str | Path, *, missing_ok: bool = False) -> pd.DataFrame:
     """Return the ledger's rows (`case_id, split, release`), one per case, sorted by case_id.
 
-    A case may stand there twice with the same split (a Git union merge of two branches): the first line counts.
+    A case may stand there twice with the same split (a Git union merge of two branches): the first line counts. One
+    in reserve that a later release took into its dataset counts as taken.
     Raises `DataError` that names line and fix for anything else; a missing file is an empty ledger only with
     `missing_ok`.
     """
@@ -52,7 +58,8 @@ def append(path: str | Path, rows: pd.DataFrame) -> int:
     frozen = _parse(content, path)
     wanted = _parse(rows.loc[:, list(COLUMNS)].to_csv(index=False, lineterminator="\n").encode(), path)
     _check_agreement(frozen, wanted, path)
-    added = wanted[~wanted["case_id"].isin(frozen["case_id"])]
+    had = wanted["case_id"].map(frozen.set_index("case_id")["split"])
+    added = wanted[had.isna() | ((had != wanted["split"]) & ~wanted["split"].str.endswith(RESERVE))]
     lines = added.to_csv(index=False, header=False, lineterminator="\n").encode()
     _replace(path, content + (b"" if content.endswith(b"\n") else b"\n") + lines)
     return len(added)
@@ -60,7 +67,7 @@ def append(path: str | Path, rows: pd.DataFrame) -> int:
 
 def _check_agreement(frozen: pd.DataFrame, wanted: pd.DataFrame, path: Path) -> None:
     both = wanted.merge(frozen, on="case_id", suffixes=("", "_frozen"))
-    moved = both[both["split"] != both["split_frozen"]]
+    moved = both[both["split"].str.removesuffix(RESERVE) != both["split_frozen"].str.removesuffix(RESERVE)]
     if len(moved):
         first = moved.iloc[0]
         raise DataError(
@@ -75,7 +82,9 @@ def _parse(content: bytes, path: Path) -> pd.DataFrame:
     releases: dict[str, str] = {}
     for number, (case_id, split, release) in _lines(content, path):
         frozen, line = splits.setdefault(case_id, (split, number))
-        if frozen != split:
+        if frozen != split and frozen == split + RESERVE:
+            splits[case_id], releases[case_id] = (split, number), release
+        elif frozen.removesuffix(RESERVE) != split.removesuffix(RESERVE):
             raise DataError(
                 f"{path}, line {number}: case {case_id!r} is in {split}, but line {line} froze it into {frozen}. "
                 f"A frozen case never moves: delete the line of the later release"
@@ -112,7 +121,7 @@ def _checked(fields: list[str], path: Path, number: int) -> tuple[str, str, str]
         raise DataError(f"{where}: expected {_HEADER}, found {','.join(fields)!r}. Correct or delete the line")
     case_id, split, release = fields
     if split not in FROZEN_SPLITS:
-        raise DataError(f"{where}: unknown split {split!r}. The ledger holds {' and '.join(FROZEN_SPLITS)} only")
+        raise DataError(f"{where}: unknown split {split!r}. Known are {', '.join(FROZEN_SPLITS)}")
     for name, value in (("case_id", case_id), ("release", release)):
         if not value.strip() or value != value.strip() or "\n" in value or "\r" in value:
             raise DataError(

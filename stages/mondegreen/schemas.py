@@ -154,8 +154,13 @@ VALID = _table("valid", _CASE, _CASE_REQUIRED | {"corrected_transcript", "correc
 REJECTED = _table("rejected", _CASE | {"reasons": _LABELS}, _CASE_REQUIRED | {"reasons"}, "case_id")
 """The candidates that did not, with every reason."""
 
-LEFT_OUT = _table("left_out", {"case_id": _STRING, "reason": _STRING}, {"case_id", "reason"}, "case_id")
-"""The valid cases that are in no split, each with the reason."""
+LEFT_OUT = _table(
+    "left_out",
+    dict.fromkeys(("case_id", "reason", "split", "component"), _STRING),
+    {"case_id", "reason"},
+    "case_id",
+)
+"""The valid cases that are not in the dataset, each with the reason, and the split that it would be in, if any."""
 
 _ASSIGNED = {"split": _STRING, "component": _STRING, "primary_error_type": _STRING, "origin": _STRING}
 

@@ -16,10 +16,11 @@ from scipy.sparse import csr_array
 from mondegreen.balancing import SPLITS, primary_error_types, select, selection_scores
 from mondegreen.components import KEYS, connect, explain, link_keys, links, shared_counts
 from mondegreen.errors import DataError, ParamsError
+from mondegreen.freezing import EVALUATION, LINKS_EVALUATION, LINKS_TRAIN, counts, force, sides
 from mondegreen.params import Split as Params
 from mondegreen.placement import Floats, place_components
 
-REASONS = ("balanced_out", "below_min_error_score", "links_validation_and_test", "over_max_samples")
+REASONS = ("balanced_out", "below_min_error_score", LINKS_TRAIN, LINKS_EVALUATION, "over_max_samples")
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,25 @@ class Split:
     """The result of `split`.
 
     `rows`: the cases of the dataset with `split`, `component` and `primary_error_type`, sorted by split (train,
-    validation, test) and case_id. `left_out`: `case_id, reason`, sorted by case_id. `report`: metrics/split.json.
+    validation, test) and case_id. `left_out`: `case_id, reason, split, component`, sorted by case_id; the last two
+    are null where none was assigned. `report`: metrics/split.json, which a release does not change; `frozen`:
+    metrics/frozen.json, which it does.
     """
 
     rows: pd.DataFrame
     left_out: pd.DataFrame
     report: dict[str, Any]
+    frozen: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Assignment:
     """The result of `assign`.
 
-    `cases`: `case_id, component, split, frozen, primary_error_type`, one row per case, sorted by case_id; `split` is
-    null for a case whose component connects frozen validation with frozen test. `links`: what joins the cases (see
-    `components.links`). `explanation`: what makes one component dominate, or empty.
+    `cases`: `case_id, component, split, reason, frozen, primary_error_type`, one row per case, sorted by case_id;
+    `split` is null, and `reason` says why, for a case that links what releases froze into different splits. `frozen`
+    cases of validation and test are never left out. `links`: what joins the cases (see `components.links`).
+    `explanation`: what makes one component dominate, or empty.
     """
 
     cases: pd.DataFrame
@@ -60,6 +65,8 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
     _check_unique(cases["case_id"])
     cases["primary_error_type"] = primary_error_types(cases)
     eligible = _eligible(cases, ledger, params.min_error_score)
+    if not eligible.all():  # what trained in a release holds its component, whatever the threshold is now
+        anchors = pd.concat([cases[~eligible], *([] if anchors is None else [anchors])], ignore_index=True)
     assignment = assign(
         cases[eligible].reset_index(drop=True),
         ledger,
@@ -83,8 +90,10 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
     kept = table["reason"].isna()
     rows = cases[kept].assign(split=table["split"], component=table["component"])
     rows = rows.iloc[rows["split"].map(SPLITS.index).argsort(kind="stable")].reset_index(drop=True)
-    left_out = table.loc[~kept, ["case_id", "reason"]].reset_index(drop=True)
-    return Split(rows, left_out, _report(table, rows, assignment, ledger, params, selection.notes))
+    left_out = table.loc[~kept, ["case_id", "reason", "split", "component"]].reset_index(drop=True)
+    left_out["component"] = left_out["component"].where(left_out["split"].notna())
+    frozen = counts(table["case_id"], table["split"].where(kept), ledger)
+    return Split(rows, left_out, _report(table, rows, assignment, params, selection.notes), frozen)
 
 
 def assign(
@@ -100,11 +109,11 @@ def assign(
 ) -> Assignment:
     """Give every case the split of its component; `cases` need a `primary_error_type` (see `primary_error_types`).
 
-    A component that touches a frozen test case goes to test, one that touches only frozen validation to validation;
-    of one that touches both, the frozen test cases stay and the others get no split. All other components are
-    placed by scikit-learn so that the splits' sizes, in cases, come near the ratios and their error types near those
-    of all cases. `anchors` are cases that the ledger names but that are not valid any more (an older duplicate, a
-    withdrawal): they are not put out, yet what they connect still goes to their split.
+    A component that touches what a release froze goes to that split; one that touches several is taken apart (see
+    `freezing.force`). All other components are placed by scikit-learn so that the splits' sizes, in cases, come near
+    the ratios and their error types near those of all cases. `anchors` are cases that the ledger names but that are
+    not valid any more (an older duplicate, a withdrawal): they are not put out, yet what they connect still goes to
+    their split.
     Raises `DataError` when a split would be empty or a case_id is not unique.
     """
     ratios = np.array(list(_ratios(train_ratio, validation_ratio, test_ratio).values()))
@@ -113,23 +122,23 @@ def assign(
     _check_unique(linked["case_id"])
     keys = link_keys(linked, min_shared_words=min_shared_words)
     table = linked[["case_id", "primary_error_type"]].assign(component=connect(linked["case_id"], keys))
-    frozen = table["case_id"].map(ledger.set_index("case_id")["split"]).astype("str")
-    table["split"], free = _frozen_splits(table["component"], frozen)
-    table["frozen"] = frozen.notna()
-    table, free, keys = table.iloc[: len(cases)].copy(), free[: len(cases)], keys.iloc[: len(cases)]
+    side = sides(table["case_id"], keys["speaker_id"], ledger)
+    forced = force(table["case_id"], table["component"], side, keys)
+    table["frozen"] = table["case_id"].isin(_frozen(ledger))
+    table = table.assign(split=forced.split, reason=forced.reason, component=forced.component)
+    table, free, keys = table.iloc[: len(cases)].copy(), forced.free[: len(cases)], keys.iloc[: len(cases)]
     explanation = explain(table["component"], keys)
     _check_enough(table, free, explanation)
     table.loc[free, "split"] = _place(table, free, ratios, seed)
     if len(linked) > len(cases):  # a component is named by a case that is there
         table["component"] = table.groupby("component")["case_id"].transform("min")
-    return Assignment(
-        table[["case_id", "component", "split", "frozen", "primary_error_type"]], links(keys), explanation
-    )
+    columns = ["case_id", "component", "split", "reason", "frozen", "primary_error_type"]
+    return Assignment(table[columns], links(keys), explanation)
 
 
 def _eligible(cases: pd.DataFrame, ledger: pd.DataFrame, min_error_score: float) -> pd.Series:
     """Tell which cases reach `min_error_score`; frozen ones always do."""
-    eligible = cases["case_id"].isin(ledger["case_id"]) | (selection_scores(cases) >= min_error_score)
+    eligible = cases["case_id"].isin(_frozen(ledger)) | (selection_scores(cases) >= min_error_score)
     if cases.empty:
         raise DataError("there are no valid cases to split: record failures and corrections, then `mondegreen ingest`")
     if not eligible.any():
@@ -137,9 +146,14 @@ def _eligible(cases: pd.DataFrame, ledger: pd.DataFrame, min_error_score: float)
     return eligible
 
 
+def _frozen(ledger: pd.DataFrame) -> pd.Series:
+    """Return the cases that were in validation or test of a release: they stay."""
+    return ledger.loc[ledger["split"].isin(EVALUATION), "case_id"]
+
+
 def _with_reasons(cases: pd.DataFrame, eligible: pd.Series, assigned: pd.DataFrame, dropped: pd.Series) -> pd.DataFrame:
     """Return all cases (sorted) with `component, split, frozen` where assigned, and `reason`, null for those kept."""
-    reasons = assigned["split"].isna().map({True: "links_validation_and_test", False: None}).astype("str")
+    reasons = assigned["reason"].copy()
     reasons.update(dropped)
     table = cases.copy()
     table["reason"] = pd.Series("below_min_error_score", index=cases.index, dtype="str").where(~eligible)
@@ -157,16 +171,6 @@ def _with_anchors(cases: pd.DataFrame, anchors: pd.DataFrame | None, ledger: pd.
     wanted = anchors["case_id"].isin(ledger["case_id"]) & ~anchors["case_id"].isin(cases["case_id"])
     added = anchors.loc[wanted, ["case_id", *KEYS[:-1], "corrected_transcript"]]
     return pd.concat([cases, added], ignore_index=True) if len(added) else cases
-
-
-def _frozen_splits(component: pd.Series, frozen: pd.Series) -> tuple[pd.Series, npt.NDArray[np.bool_]]:
-    """Return the split that frozen cases force on each case (null: none), and which cases are free to be placed."""
-    tests = component.isin(component[frozen == "test"])
-    validations = component.isin(component[frozen == "validation"])
-    forced = pd.Series(None, index=component.index, dtype="str")
-    forced[validations & ~tests] = "validation"
-    forced[tests & (~validations | (frozen == "test"))] = "test"
-    return forced, ~(tests | validations).to_numpy()
 
 
 def _check_enough(table: pd.DataFrame, free: npt.NDArray[np.bool_], explanation: str) -> None:
@@ -233,7 +237,6 @@ def _report(
     table: pd.DataFrame,
     rows: pd.DataFrame,
     assignment: Assignment,
-    ledger: pd.DataFrame,
     params: Params,
     notes: tuple[str, ...],
 ) -> dict[str, Any]:
@@ -264,7 +267,6 @@ def _report(
                 reason: {"cases": len(part), "error_types": _counts(part["primary_error_type"], types)}
                 for reason, part in ((reason, table[table["reason"] == reason]) for reason in REASONS)
             },
-            "frozen": _frozen_counts(table, ledger),
             "notes": [note for note in (assignment.explanation, *notes) if note],
         }
     )
@@ -277,13 +279,6 @@ def _counts(column: pd.Series, names: Iterable[str]) -> dict[str, int]:
 
 def _share(counts: dict[str, int], name: str) -> float:
     return counts[name] / max(sum(counts.values()), 1)
-
-
-def _frozen_counts(table: pd.DataFrame, ledger: pd.DataFrame) -> dict[str, int]:
-    """Count the ledger's cases: kept per split, left out (they connect validation and test), and not valid any more."""
-    frozen = table[table["case_id"].isin(ledger["case_id"])]
-    kept = _counts(frozen.loc[frozen["reason"].isna(), "split"], SPLITS[1:])
-    return {**kept, "left_out": len(frozen) - sum(kept.values()), "not_valid": len(ledger) - len(frozen)}
 
 
 def _rounded(value: dict[str, Any]) -> dict[str, Any]:

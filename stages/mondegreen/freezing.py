@@ -1,0 +1,114 @@
+"""Freezing: what a release adds to the ledger, and where the ledger's cases send all that they are linked to.
+
+A case that trained in a release never evaluates later, and the reverse, whatever is added, corrected or withdrawn.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mondegreen.balancing import SPLITS
+from mondegreen.components import connect
+from mondegreen.ledger import RESERVE
+
+EVALUATION = ("validation", "test")
+LINKS_EVALUATION, LINKS_TRAIN = "links_validation_and_test", "links_train_and_evaluation"
+
+
+@dataclass(frozen=True)
+class Forced:
+    """Where the ledger sends cases, one entry each, in the order of the cases.
+
+    `split`: null where nothing forces one, or where the ledger forbids all. `reason`: why it forbids all, else null.
+    `component`: as it was, but of those that held too much, the parts that stay. `free`: the case is to be placed.
+    """
+
+    split: pd.Series
+    reason: pd.Series
+    component: pd.Series
+    free: npt.NDArray[np.bool_]
+
+
+def sides(case_ids: pd.Series, speakers: pd.Series, ledger: pd.DataFrame) -> pd.Series:
+    """Return the split that the ledger itself has for each case, null if none: its own row, else its speaker's.
+
+    `speakers` are those of `components.link_keys`: null where unknown.
+    """
+    own = case_ids.map(ledger.set_index("case_id")["split"]).astype("str").str.removesuffix(RESERVE)
+    trained = speakers[own == "train"].dropna()
+    return own.where(own.notna() | ~speakers.isin(trained), "train")
+
+
+def force(case_ids: pd.Series, component: pd.Series, side: pd.Series, keys: pd.DataFrame) -> Forced:
+    """Send every component to the one side that it touches.
+
+    A component that touches more than one is taken apart: what the ledger does not know stays out, for that is what
+    joins the sides. Of what is joined even then, only the cases of one side stay: test, else validation.
+    """
+    touched = _touched(component, side)
+    count = touched.sum(axis=1)
+    split = pd.Series(np.array([*SPLITS, None], dtype=object)[_first(touched, SPLITS)], component.index, dtype="str")
+    torn = count > 1
+    if torn.any():
+        split[torn] = None
+        known = torn & side.notna().to_numpy()
+        parts = connect(case_ids[known], keys[known])
+        strongest = np.array([*reversed(SPLITS), None], dtype=object)[
+            _first(_touched(parts, side[known])[:, ::-1], SPLITS)
+        ]
+        split[known] = side[known].where(side[known] == strongest)
+        component = component.copy()
+        component[known] = parts
+    both = touched[:, 1] & touched[:, 2]
+    reason = pd.Series(np.where(both, LINKS_EVALUATION, LINKS_TRAIN), component.index, dtype="str")
+    return Forced(split, reason.where(torn & split.isna()), component, count == 0)
+
+
+def to_freeze(cases: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows (`case_id, split`), sorted by case_id, that a release of `cases` adds to `ledger`.
+
+    `cases` are all that have a split: `case_id, split, component, speaker_id, kept` (in the dataset, or left out).
+    Every case of validation and test that is kept is frozen, and one of each component of which none is kept
+    (`test_reserve`): the component stays where it is. Of train, one case of each speaker, and each case without one:
+    whatever is corrected or withdrawn, every case that trained is then in the ledger or shares its speaker with one.
+    """
+    cases = cases.sort_values("case_id", ignore_index=True)
+    evaluation = cases[cases["split"].isin(EVALUATION)]
+    kept = evaluation[evaluation["kept"]]
+    reserve = evaluation[~evaluation["component"].isin(kept["component"])].drop_duplicates("component")
+    reserve = reserve.assign(split=reserve["split"] + RESERVE)
+    train = cases[cases["split"] == "train"]
+    voice = train["speaker_id"].where(train["speaker_id"].str.strip() != "")
+    known = set(voice[train["case_id"].isin(ledger["case_id"])].dropna())
+    first = voice.isna() | ~(voice.duplicated() | voice.isin(known))
+    rows = pd.concat([kept, reserve, train[first]])[["case_id", "split"]]
+    have = rows.merge(ledger[["case_id", "split"]], how="left", indicator=True)["_merge"] == "both"
+    return rows[~have.to_numpy()].sort_values("case_id", ignore_index=True)
+
+
+def counts(case_ids: pd.Series, split: pd.Series, ledger: pd.DataFrame) -> dict[str, int]:
+    """Return how many of the ledger's evaluation cases are kept, by split, left out (they link two), or not valid.
+
+    `case_ids` are all valid cases, `split` is null where one is left out. `train` counts rows of the ledger.
+    """
+    frozen = ledger[ledger["split"].isin(EVALUATION)]["case_id"]
+    valid = case_ids.isin(frozen)
+    kept = {name: int((valid & (split == name)).sum()) for name in EVALUATION}
+    return {
+        **kept,
+        "left_out": int(valid.sum()) - sum(kept.values()),
+        "not_valid": len(frozen) - int(valid.sum()),
+        "train": int((ledger["split"] == "train").sum()),
+    }
+
+
+def _touched(component: pd.Series, side: pd.Series) -> npt.NDArray[np.bool_]:
+    """Return, per case and split, whether the case's component holds a case of that side."""
+    return np.column_stack([component.isin(component[side == name]) for name in SPLITS])
+
+
+def _first(touched: npt.NDArray[np.bool_], names: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """Return the first column that is true in each row, `len(names)` where none is."""
+    return np.where(touched.any(axis=1), touched.argmax(axis=1), len(names))
