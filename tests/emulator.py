@@ -3,11 +3,13 @@
 An empty FOLDER keeps everything in memory; PORT 0 takes a free one. Where it falls short of the real service it is
 helped: a request whose body was cut is dropped instead of stored, on disk a write is whole or not at all, and who asks
 for a new object (ifGenerationMatch=0) gets 412 where there is one. And it is quicker: in memory it does not write its
-index, which nobody reads, after each request; more connections may wait.
+index, which nobody reads, after each request; more connections may wait. Its clock is wrong by EMULATOR_CLOCK
+seconds.
 """
 
 import os
 import sys
+from datetime import datetime, timedelta
 from http import HTTPStatus, server
 from pathlib import Path
 
@@ -17,6 +19,12 @@ from gcp_storage_emulator.storage import Storage, _FileStore
 
 insert = emulation.objects.insert
 write, read = _FileStore.write_bytes, emulation._read_raw_data
+
+
+class WrongClock(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.now(tz) + timedelta(seconds=float(os.environ.get("EMULATOR_CLOCK", 0)))
 
 
 def write_whole(store: _FileStore, path: str, content: bytes) -> None:
@@ -46,6 +54,7 @@ def main(folder: str, port: str, *buckets: str) -> None:
     emulation.objects.insert = insert_new
     for _, handlers in emulation.HANDLERS:
         handlers.update({method: insert_new for method, handler in handlers.items() if handler is insert})
+    emulation.objects.datetime = WrongClock
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         _FileStore.write_bytes = write_whole

@@ -27,7 +27,7 @@ PUBLIC = {"DataManager", "DataVersionControl", "FinetuningDatasetPipeline", "Met
 TOP_LEVEL = {
     *(".ci", ".dvc", ".dvcignore", ".gitattributes", ".github", ".gitignore"),
     *("CHANGELOG.md", "LICENSE", "Makefile", "README.md"),
-    *("data", "dvc.lock", "dvc.yaml", "params.yaml", "pyproject.toml", "requirements.lock", "stages", "tests"),
+    *("data", "docs", "dvc.lock", "dvc.yaml", "params.yaml", "pyproject.toml", "requirements.lock", "stages", "tests"),
 }
 
 

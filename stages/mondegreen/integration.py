@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mondegreen import ingest, reporting, repository
+from mondegreen import ingest, reporting, repository, transfer
 from mondegreen.data_manager import DataManager
-from mondegreen.errors import DataError, RepositoryError
+from mondegreen.errors import CloudError, DataError, RepositoryError
 from mondegreen.finetuning_pipeline import FinetuningDatasetPipeline
 from mondegreen.metadata_tracker import MetadataTracker
+from mondegreen.objects import Store
 from mondegreen.tables import write_json
+from mondegreen.transfer import Transfer
 from mondegreen.version_control import DataVersionControl
 
 _log = logging.getLogger("mondegreen")
@@ -151,7 +153,7 @@ class IntegratedDataManagementSystem:
             return []
 
     def sync_all_to_gcs(self) -> None:
-        """Ingest what waits and push all data to the default remote; raises `RepositoryError` when it is not all there.
+        """Ingest what waits and push all data to the default remote; raises `CloudError` when it is not all there.
 
         With `use_gcs` or a bucket's name, the remote must be on Google Cloud Storage, in that bucket.
         """
@@ -159,20 +161,27 @@ class IntegratedDataManagementSystem:
         self._check_remote(root)
         if self.base_dir.is_dir():
             ingest.ingest(self.base_dir, root / repository.RAW, track=repository.track)
-        repository.dvc(["push"], root)
+        _complete(transfer.push(root, Store(root)), "'mondegreen push' says what to do")
 
     def sync_all_from_gcs(self) -> None:
-        """Pull the data of this commit from the default remote; raises `RepositoryError` when that fails."""
+        """Pull the data of this commit from the default remote; raises `CloudError`, changing nothing, if it cannot."""
         root = self.finetuning_pipeline.root
         self._check_remote(root)
-        repository.dvc(["pull"], root)
+        _complete(transfer.pull(root, Store(root)), "whoever has them runs 'mondegreen push'")
 
     def _check_remote(self, root: Path) -> None:
         url = repository.default_remote(root)
         wanted = f"gs://{self.gcs_bucket_name}" if self.gcs_bucket_name else "gs://" if self.use_gcs else ""
         if not url or not f"{url}/".startswith(f"{wanted}/" if self.gcs_bucket_name else wanted):
-            place = f"{wanted}/data_versions" if self.gcs_bucket_name else "gs://BUCKET/data_versions"
             raise RepositoryError(
                 f"the default remote is {url or 'not set'}: nothing was transferred. Set one: "
-                f"dvc remote add --default --force cloud {place} && dvc remote modify cloud verify true"
+                f"mondegreen environment dev --bucket {self.gcs_bucket_name or 'BUCKET'} && mondegreen environment dev"
             )
+
+
+def _complete(done: Transfer, remedy: str) -> None:
+    if done.problems:
+        path, why = next(iter(done.problems.items()))
+        raise CloudError(
+            f"{len(done.problems)} objects are not in order in {done.place}, such as {path}: {why}; {remedy}"
+        )

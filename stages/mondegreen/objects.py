@@ -17,7 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mondegreen.errors import RepositoryError
+from mondegreen.cloud import Advance, nothing
+from mondegreen.errors import CloudError, DamagedError, MondegreenError, RepositoryError, UnreachableError
+from mondegreen.remotes import OBJECTS, Folder, Remote, open_remote
 
 FOLDER = ".dir"
 """The end of a folder's hash: its object lists the folder's files."""
@@ -81,6 +83,23 @@ class Store:
                 f"no remote to read from: {error}. 'dvc remote list' shows which there are"
             ) from error
 
+    @cached_property
+    def place(self) -> Remote:
+        """The remote as a place of objects; raises `RepositoryError` where it is not configured, `CloudError`."""
+        config = self._repo.config
+        name = self.remote or config["core"].get("remote")
+        if name not in config["remote"]:
+            known = ", ".join(sorted(config["remote"]))
+            raise RepositoryError(
+                f"{name or 'no default'} is no remote here: there are {known}; 'mondegreen environment'"
+            )
+        return open_remote(config["remote"][name], name)
+
+    @staticmethod
+    def remote_name(md5: str) -> str:
+        """Return what an object is called on a remote."""
+        return f"{OBJECTS}{md5[:2]}/{md5[2:]}"
+
     def cache_path(self, md5: str) -> Path:
         """Return where the cache keeps an object, whether it is there or not."""
         return self.cache / md5[:2] / md5[2:]
@@ -118,13 +137,13 @@ class Store:
         if self.intact(md5):
             return self.cache_path(md5).read_bytes()
         try:
-            content = bytes(self.remote_odb.fs.cat_file(self.remote_odb.oid_to_path(md5)))
+            content = self.place.read(self.remote_name(md5))
             if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5.removesuffix(FOLDER):
                 return content
             why = "the remote's copy is damaged"
         except FileNotFoundError:
             why = "the remote does not have it"
-        except (OSError, RepositoryError) as error:
+        except (OSError, MondegreenError) as error:
             why = str(error) or type(error).__name__
         raise RepositoryError(f"the object {md5} is in no reachable place ({why}): someone who has it runs 'dvc push'")
 
@@ -183,29 +202,56 @@ class Store:
         except OSError as error:
             return str(error) or type(error).__name__
 
-    def _fetch(self, md5: str) -> str:
-        def get(hidden: Path) -> object:
-            return self.remote_odb.fs.get_file(self.remote_odb.oid_to_path(md5), str(hidden))
+    def send(self, md5: str, advance: Advance = nothing) -> None:
+        """Bring one object of the cache to the remote, replacing what is there under its name.
 
-        return self._keep(md5, get, "the remote")
+        Raises `DamagedError` where the cache has it not or no longer intact, `CloudError`.
+        """
+        try:
+            if isinstance(self.place, Folder) and not self.intact(md5):  # a bucket checks what arrives
+                raise DamagedError("this clone's copy is damaged")
+            source, name = self.cache_path(md5), self.remote_name(md5)
+            self.place.upload(source, name, md5=md5.removesuffix(FOLDER), advance=advance)
+        except FileNotFoundError as error:
+            raise DamagedError("neither there nor in this clone's cache") from error
+        except UnreachableError:
+            raise
+        except CloudError:
+            if self.intact(md5):
+                raise
+            raise DamagedError("this clone's copy is damaged") from None
+
+    def bring(self, md5: str, advance: Advance = nothing) -> None:
+        """Bring one object from the remote into the cache, checked before it counts; `advance` is told its bytes.
+
+        Raises `FileNotFoundError` where the remote has none, `DamagedError`, `CloudError`.
+        """
+        self._take(md5, lambda hidden: self.place.download(self.remote_name(md5), hidden, advance), "the remote")
+
+    def _fetch(self, md5: str) -> str:
+        return self._keep(md5, lambda hidden: self.place.download(self.remote_name(md5), hidden), "the remote")
 
     def _keep(self, md5: str, get: Callable[[Path], object], source: str) -> str:
+        try:
+            self._take(md5, get, source)
+        except FileNotFoundError:
+            return f"{source} does not have it"
+        except (OSError, MondegreenError) as error:
+            return str(error) or type(error).__name__
+        return ""
+
+    def _take(self, md5: str, get: Callable[[Path], object], source: str) -> None:
         target = self.cache_path(md5)
         hidden = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             get(hidden)
             if md5_of(hidden) != md5.removesuffix(FOLDER):
-                return f"{source}'s copy is damaged"
+                raise DamagedError(f"{source}'s copy is damaged")
             hidden.chmod(0o444)
             os.replace(hidden, target)  # noqa: PTH105
-        except FileNotFoundError:
-            return f"{source} does not have it"
-        except (OSError, RepositoryError) as error:
-            return str(error) or type(error).__name__
         finally:
             hidden.unlink(missing_ok=True)
-        return ""
 
 
 @contextmanager

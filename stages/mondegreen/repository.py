@@ -56,6 +56,12 @@ def commit_of(name: str, cwd: Path) -> str:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False).stdout.strip()
 
 
+def references(cwd: Path) -> list[str]:
+    """Return the full names of all branches, those of remotes too, and tags."""
+    listed = git(["for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes", "refs/tags"], cwd)
+    return [name for name in listed.split() if not name.endswith("/HEAD")]
+
+
 def default_remote(root: Path) -> str:
     """Return the address of the default DVC remote; '' where none is set."""
     found = re.search(r"^\S+\s+(.+?)\s+\(default\)$", dvc(["remote", "list"], root), re.MULTILINE)

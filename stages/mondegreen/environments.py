@@ -1,0 +1,91 @@
+"""Environments: DVC remotes by name, each with a bucket for everything that leaves this machine."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mondegreen import repository
+from mondegreen.errors import RepositoryError
+
+LEARNING, VERSIONS, DATASETS, METADATA = "learning_data", "data_versions", "finetuning_datasets", "metadata"
+"""What a bucket holds: agents' spools; DVC's objects; published releases; reports and performance history."""
+
+_BUCKET = re.compile(r"(?:gs://)?([a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/[^\s/]+)*)/?")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A DVC remote: its name, the address of its objects, its project ('' for any), and whether it is the default."""
+
+    name: str
+    url: str
+    project: str = ""
+    chosen: bool = False
+
+    def address(self, part: str) -> str:
+        """Return where `part` of the bucket is, such as `gs://bucket/learning_data`.
+
+        Raises `RepositoryError` for an environment without a bucket.
+        """
+        base, _, last = self.url.rstrip("/").rpartition("/")
+        if not self.url.startswith("gs://") or last != VERSIONS or "YOUR-" in self.url:
+            raise RepositoryError(
+                f"the environment {self.name} has no bucket ({self.url or 'no address'}): choose another with "
+                f"'mondegreen environment NAME', or 'mondegreen environment {self.name} --bucket BUCKET' sets one"
+            )
+        return f"{base}/{part}"
+
+
+def known(root: Path) -> dict[str, Environment]:
+    """Return all environments of the repository at `root`, by name."""
+    settings = dict(
+        line.split("=", 1) for line in repository.dvc(["config", "--list"], root).splitlines() if "=" in line
+    )
+    chosen = settings.get("core.remote", "")
+    found: dict[str, Environment] = {}
+    for key, url in settings.items():
+        if match := re.fullmatch(r"remote\.(.+)\.url", key):
+            name = match[1]
+            found[name] = Environment(name, url, settings.get(f"remote.{name}.projectname", ""), name == chosen)
+    return found
+
+
+def find(root: Path, name: str | None = None) -> Environment:
+    """Return the environment `name`, or the chosen one; raises `RepositoryError` where there is none."""
+    environments = known(root)
+    for each in environments.values():
+        if each.name == name or (name is None and each.chosen):
+            return each
+    raise RepositoryError(
+        f"{name or 'a default'} is no environment here: there are {', '.join(environments) or 'none'}; "
+        f"'mondegreen environment NAME --bucket BUCKET' adds one"
+    )
+
+
+def choose(root: Path, name: str) -> Environment:
+    """Make `name` the default of this clone alone, in .dvc/config.local."""
+    if "YOUR-" in find(root, name).url:
+        raise RepositoryError(f"{name} has no bucket yet: 'mondegreen environment {name} --bucket BUCKET' sets it")
+    repository.dvc(["config", "--local", "core.remote", name], root)
+    return find(root, name)
+
+
+def set_bucket(root: Path, name: str, bucket: str, project: str | None = None) -> None:
+    """Write an environment's bucket, and the project that its credentials must be of, into .dvc/config.
+
+    The file is edited in place: `dvc remote modify` would drop its comments. Raises `RepositoryError` for what can be
+    no name of a bucket.
+    """
+    match = _BUCKET.fullmatch(bucket)
+    if not match or not re.fullmatch(r"[\w.-]+", name):
+        raise RepositoryError(
+            f"{bucket!r} is no bucket for {name!r}: small letters, digits, '-', '_' and '.', or gs://…"
+        )
+    lines = [f"    url = gs://{match[1]}/{VERSIONS}\n", "    verify = true\n"]
+    lines += [f"    projectname = {project}\n"] if project else []
+    path = root / ".dvc/config"
+    text = path.read_text(encoding="utf-8").rstrip("\n") + "\n"
+    header = f"['remote \"{name}\"']\n"
+    before, found, after = text.partition(header)
+    kept = re.split(r"^(?=\[|#)", after, maxsplit=1, flags=re.MULTILINE)[1:] if found else []
+    path.write_text(before + header + "".join(lines) + "".join(kept), encoding="utf-8")

@@ -1,0 +1,247 @@
+"""Transfer of objects between this clone's cache and its remote: what is lacking goes over, and an audit has the word.
+
+Written beside `dvc push` and `dvc pull`, for the same remotes, because DVC takes a folder's list on the remote as proof
+that its files are there, checks out although objects are missing, and tries a dead server for minutes.
+"""
+
+import errno
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+from mondegreen import repository, snapshot
+from mondegreen.cloud import Stored
+from mondegreen.errors import CloudError, DamagedError, RepositoryError, UnreachableError
+from mondegreen.objects import FOLDER, Object, Store, md5_of
+from mondegreen.terminal import progress
+
+JOBS = 16
+PATIENCE = 120.0
+"""Seconds without an object getting through, after which a transfer gives up."""
+
+_SINGLE = 100
+"""Up to so many objects are asked for one by one; for more, everything is listed."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What was needed at `place`, what went over (bytes), and what is still wrong, by path."""
+
+    place: str
+    needed: int
+    size: int
+    moved: int = 0
+    moved_bytes: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def needed(root: Path, store: Store, *, all_versions: bool = False) -> tuple[list[Object], dict[str, str]]:
+    """Return the objects that the work tree needs, or every branch and tag as well, and the folders whose list is lost.
+
+    An object that several need is named once.
+    """
+    names: list[str | None] = [None, *(repository.references(root) if all_versions else ())]
+    outputs = {output for name in names for output in snapshot.at(root, name, store=store).outputs.values()}
+    objects: dict[str, Object] = {}
+    lost: dict[str, str] = {}
+    for output in sorted(outputs):
+        try:
+            for item in store.objects([output]):
+                objects.setdefault(item.md5, item)
+        except RepositoryError as error:
+            lost[output.path] = str(error)
+    return sorted(objects.values()), lost
+
+
+def audit(store: Store, objects: Sequence[Object], *, deep: bool = False) -> dict[Object, str]:
+    """Return which of `objects` the remote does not hold as it should, and why.
+
+    Compared are the size (where the cache or the list knows it) and, in a bucket, the MD5 that the service took; with
+    `deep`, content whose MD5 the service does not know is read and hashed.
+    """
+    known = _known(store, objects)
+    with ThreadPoolExecutor(JOBS) as pool:
+        found = pool.map(lambda item: _judge(store, item, known.get(item.md5), deep), objects)
+        return {item: why for item, why in zip(objects, found, strict=True) if why}
+
+
+def _known(store: Store, objects: Sequence[Object]) -> dict[str, Stored | None]:
+    names = {store.remote_name(item.md5): item.md5 for item in objects}
+    if len(names) > _SINGLE:
+        return {names[name]: stored for name, stored in store.place.list("files/md5/") if name in names}
+    with ThreadPoolExecutor(JOBS) as pool:
+        return dict(zip(names.values(), pool.map(store.place.stat, names), strict=True))
+
+
+def _judge(store: Store, item: Object, stored: Stored | None, deep: bool) -> str:
+    if stored is None:
+        return "is not there"
+    size = item.size if item.size is not None else _size(store, item)
+    if size not in (None, stored.size):
+        return f"has {stored.size} bytes instead of {size}"
+    md5 = stored.md5
+    if deep and not md5:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "object")
+            store.place.download(store.remote_name(item.md5), copy)
+            md5 = md5_of(copy)
+    return "has another content" if md5 not in ("", item.md5.removesuffix(FOLDER)) else ""
+
+
+def _size(store: Store, item: Object) -> int | None:
+    path = store.cache_path(item.md5)
+    return path.stat().st_size if path.is_file() else None
+
+
+def push(
+    root: Path,
+    store: Store,
+    *,
+    all_versions: bool = False,
+    deep: bool = False,
+    dry: bool = False,
+    jobs: int = JOBS,
+    patience: float = PATIENCE,
+) -> Transfer:
+    """Bring what the remote lacks there, what is wrong there anew, and audit all of it; `dry` only audits.
+
+    Raises `CloudError` where the remote cannot be used. What could not be brought is in `problems`.
+    """
+    store.place.check(write=not dry)
+    objects, lost = needed(root, store, all_versions=all_versions)
+    lacking = audit(store, objects, deep=deep)
+    total = sum(_size(store, item) or 0 for item in objects)
+    if dry or not lacking:
+        return Transfer(str(store.place), len(objects), total, problems=lost | _by_path(lacking))
+    size = sum(_size(store, item) or 0 for item in lacking)
+    files = [item for item in lacking if not item.md5.endswith(FOLDER)]
+    lists = [item for item in lacking if item.md5.endswith(FOLDER)]
+    with progress(size, "B", f"pushing to {store.place}", scale=True) as advance:
+
+        def send(item: Object) -> None:
+            store.send(item.md5, advance)
+
+        failed = carry(files, send, jobs=jobs, patience=patience)
+        if failed:  # a folder's list says that its files are there
+            failed |= dict.fromkeys(lists, "waits for its files")
+        else:
+            failed = carry(lists, send, jobs=jobs, patience=patience)
+    still = audit(store, objects, deep=deep)
+    moved = lacking.keys() - still.keys()
+    reasons = {item: failed.get(item, why) for item, why in still.items()}
+    return Transfer(
+        str(store.place),
+        len(objects),
+        total,
+        len(moved),
+        sum(_size(store, item) or 0 for item in moved),
+        lost | _by_path(reasons),
+    )
+
+
+def pull(root: Path, store: Store, *, jobs: int = JOBS, patience: float = PATIENCE) -> Transfer:
+    """Bring what the work tree's dvc.lock and .dvc files name into the cache, then check it out.
+
+    Nothing of the work tree is touched before all of it is here and intact; what is not is in `problems`.
+    """
+    store.place.check(write=False)
+    outputs = snapshot.at(root, None, store=store).outputs.values()
+    lists = [Object(output.md5, output.path) for output in outputs if output.md5.endswith(FOLDER)]
+    moved, failed = _bring(store, [item for item in lists if not store.intact(item.md5)], jobs, patience)
+    objects: dict[str, Object] = {}
+    if not failed:
+        objects = {item.md5: item for item in store.objects(outputs)}
+        absent = [item for item in objects.values() if not store.cache_path(item.md5).is_file()]
+        more, failed = _bring(store, absent, jobs, patience)
+        moved += more
+    if not failed:
+        repository.dvc(["checkout", "--quiet"], root)
+    total = sum(_size(store, item) or 0 for item in objects.values())
+    size = sum(_size(store, item) or 0 for item in moved)
+    return Transfer(str(store.place), len(objects), total, len(moved), size, _by_path(failed))
+
+
+def _bring(store: Store, items: list[Object], jobs: int, patience: float) -> tuple[list[Object], dict[Object, str]]:
+    if not items:
+        return [], {}
+    size = sum(item.size or 0 for item in items) or sum(each.size for each in _known(store, items).values() if each)
+    with progress(size, "B", f"pulling from {store.place}", scale=True) as advance:
+        failed = carry(items, lambda item: store.bring(item.md5, advance), jobs=jobs, patience=patience)
+    return [item for item in items if item not in failed], failed
+
+
+def carry(
+    items: Iterable[Object], work: Callable[[Object], None], *, jobs: int = JOBS, patience: float = PATIENCE
+) -> dict[Object, str]:
+    """Do `work` for each item; return what could not be done, and why.
+
+    What nobody answered to is done again after a growing, jittered pause, until nothing has got through for `patience`
+    seconds. A refusal (`CloudError`) or a full disk ends everything.
+    """
+    waiting, pause = list(items), 1.0
+    failed: dict[Object, str] = {}
+    latest = time.monotonic()
+    while waiting:
+        done, again, hopeless = _once(waiting, work, jobs)
+        failed |= hopeless
+        waiting = [item for item in waiting if item not in done and item not in hopeless]
+        if done:
+            latest, pause = time.monotonic(), 1.0
+        if waiting and time.monotonic() - latest > patience:
+            why = next(iter(again.values()))
+            return failed | {item: again.get(item, f"was not tried: {why}") for item in waiting}
+        if waiting:
+            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311, no secret
+            pause = min(2 * pause, 30.0)
+    return failed
+
+
+def _once(
+    items: list[Object], work: Callable[[Object], None], jobs: int
+) -> tuple[set[Object], dict[Object, str], dict[Object, str]]:
+    """Return what was done, what may be tried again, and what is hopeless; the rest was not tried."""
+    done: set[Object] = set()
+    again: dict[Object, str] = {}
+    hopeless: dict[Object, str] = {}
+    stop, in_vain = Event(), 0
+
+    def one(item: Object) -> None:
+        nonlocal in_vain
+        if stop.is_set():
+            return
+        try:
+            work(item)
+        except UnreachableError as error:
+            again[item] = str(error)
+            in_vain += 1
+            if in_vain >= jobs:  # as many in a row: nobody is there
+                stop.set()
+        except (DamagedError, FileNotFoundError) as error:
+            hopeless[item] = str(error) if isinstance(error, DamagedError) else "the remote does not have it"
+        except BaseException:
+            stop.set()
+            raise
+        else:
+            done.add(item)
+            in_vain = 0
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            list(pool.map(one, items))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise RepositoryError(f"the disk is full: {error}. Make room, then run this again") from error
+            raise CloudError(f"the transfer stopped: {error}") from error
+        except KeyboardInterrupt:
+            stop.set()
+            raise
+    return done, again, hopeless
+
+
+def _by_path(problems: dict[Object, str]) -> dict[str, str]:
+    return {f"{item.path} ({item.md5})": why for item, why in problems.items()}
