@@ -3,30 +3,26 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from mondegreen import batches, cases, log, params, performance, tables
+from mondegreen import batches, cases, executor, log, params, performance, tables
 from mondegreen.errors import DataError
-from mondegreen.measuring import measure
+from mondegreen.measured import measured
 from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, MEASURES, PERFORMANCE
+from mondegreen.shelf import Shelf
 from mondegreen.stage import run
 
 RAW = Path("data/raw")
 LISTS = ("timestamps", "values", "model_versions")
 
 
-def measured(found: pd.DataFrame, normaliser: str) -> pd.DataFrame:
+def with_figures(found: pd.DataFrame, ranked: pd.DataFrame, normaliser: str, shelf: Shelf) -> pd.DataFrame:
     """Return the cases with their error types and, where they are corrected, the alignment's figures."""
-    corrected = found[found["corrected_transcript"].notna()]
-    figures = measure(
-        corrected["original_transcript"].tolist(),
-        corrected["corrected_transcript"].tolist(),
-        [None if pd.isna(value) else str(value) for value in corrected["language"]],
-        [None if pd.isna(value) else bool(value) for value in corrected["is_speech"]],
-        normaliser,
-    )
-    columns = pd.DataFrame(figures, index=corrected.index).reindex(found.index)
-    types = columns["detected_error_types"].map(lambda value: value if isinstance(value, list) else [])
+    won = ranked[ranked["won"]].set_index("case_id")["batch"]
+    figures = measured(found, found["case_id"].map(won), normaliser, shelf=shelf, engine=executor.engine())
+    columns = figures.reindex(found.index)
+    types = columns["detected_error_types"].map(lambda value: [] if value is None or value is np.nan else value)
     return found.assign(**{name: columns[name] for name in MEASURES}, detected_error_types=types)
 
 
@@ -100,13 +96,16 @@ def main() -> None:
     """Read the batches, write the tables."""
     settings = params.load(params.Collect)
     batches.check_unchanged(RAW)
-    events = log.read(batches.event_files(RAW))
+    shelf = Shelf()
+    events = log.read(batches.event_files(RAW), shelf=shelf)
     if events["failure"].empty:
         raise DataError(
             "data/raw holds no case: record some (see README.md), run 'mondegreen ingest', then 'dvc repro'"
         )
     ranked = cases.rank(events)
-    found = measured(cases.fold(events, ranked, batches.audio_index(RAW)), settings.normaliser)
+    folded = cases.fold(events, ranked, batches.audio_index(RAW))
+    found = with_figures(folded, ranked, settings.normaliser, shelf)
+    shelf.sweep()
     tables.write(found, "data/cases.parquet", CASES)
     tables.write(ranked, "data/corrections.parquet", CORRECTIONS)
     tables.write(events["inference"].sort_values("event_id"), "data/inferences.parquet", INFERENCES)

@@ -4,6 +4,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mondegreen.log import Log
+from mondegreen.tables import among
 
 TIERS = {"rule": 0, "model": 1, "manual": 2, "user_feedback": 2}
 """How much a correction's method counts: a person's beats a model's, a model's beats a rule's, whenever it was made."""
@@ -30,24 +31,24 @@ def rank(log: Log) -> pd.DataFrame:
     """
     found = log["correction"]
     tier = found["method"].str.split(":").str[0].map(TIERS)
-    undone = _among(found["event_id"], log["review"]["undoes"])
+    undone = among(found["event_id"], log["review"]["undoes"])
     ranked = found.assign(tier=tier.mask(undone, -1), undone=undone)
     ranked = ranked.sort_values(["case_id", "tier", *_ORDER], ignore_index=True)
     return ranked.assign(
         won=~ranked.duplicated("case_id", keep="last") & ~ranked["undone"],
-        known_case=_among(ranked["case_id"], log["failure"]["case_id"]),
+        known_case=among(ranked["case_id"], log["failure"]["case_id"]),
     )
 
 
 def standing(reviews: pd.DataFrame) -> pd.DataFrame:
     """Return the decisions of reviewers that nobody took back: skip, unsure, bad_audio."""
-    return reviews[(reviews["decision"] != "undo") & ~_among(reviews["event_id"], reviews["undoes"])]
+    return reviews[(reviews["decision"] != "undo") & ~among(reviews["event_id"], reviews["undoes"])]
 
 
 def known_withdrawals(log: Log) -> pd.Series:
     """Return, for each withdrawal, whether its case or speaker is in the log (yet)."""
     gone, failures = log["withdrawal"], log["failure"]
-    return _among(gone["case_id"], failures["case_id"]) | _among(gone["speaker_id"], failures["speaker_id"])
+    return among(gone["case_id"], failures["case_id"]) | among(gone["speaker_id"], failures["speaker_id"])
 
 
 def fold(log: Log, ranked: pd.DataFrame, audio: pa.Table) -> pd.DataFrame:
@@ -65,10 +66,10 @@ def fold(log: Log, ranked: pd.DataFrame, audio: pa.Table) -> pd.DataFrame:
     return cases.assign(
         duration=clip.astype("float64").fillna(stated),
         is_speech=cases["corrected_is_speech"].fillna(cases["is_speech"]),
-        audio_error=cases["audio_error"].mask(_among(cases["case_id"], _refused(log, ranked)), BAD_AUDIO),
+        audio_error=cases["audio_error"].mask(among(cases["case_id"], _refused(log, ranked)), BAD_AUDIO),
         correction_count=_per_case(cases, ranked[~ranked["undone"]].groupby("case_id").size()),
         conflicting_corrections=_per_case(cases, _conflicts(ranked)),
-        withdrawn=_among(cases["case_id"], withdrawn["case_id"]) | _among(cases["speaker_id"], withdrawn["speaker_id"]),
+        withdrawn=among(cases["case_id"], withdrawn["case_id"]) | among(cases["speaker_id"], withdrawn["speaker_id"]),
     )
 
 
@@ -103,7 +104,3 @@ def _sound(audio: pa.Table) -> pd.DataFrame:
     kinds = {pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
     frame: pd.DataFrame = audio.drop_columns(["ext"]).to_pandas(types_mapper=kinds.get)
     return frame.drop_duplicates("sha256").rename(columns={"sha256": "audio_sha256", "error": "audio_error"})
-
-
-def _among(values: pd.Series, wanted: pd.Series) -> pd.Series:
-    return values.notna() & values.isin(wanted.dropna())

@@ -1,5 +1,7 @@
 """The log as tables: the events of the batches, one table per kind, as they were recorded."""
 
+import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mondegreen import events, schemas
 from mondegreen.errors import DataError
 from mondegreen.events import FIELDS
 from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, PERFORMANCE
+from mondegreen.shelf import Shelf, key_of
 
 KINDS = tuple(FIELDS)
 """All kinds of event."""
@@ -23,17 +27,35 @@ _AUDIO = pa.struct([("sha256", pa.string()), ("bytes", pa.int64()), ("ext", pa.s
 _TYPES = {field.name: field.type for table in (CASES, CORRECTIONS, INFERENCES, PERFORMANCE) for field in table.arrow}
 _TYPES |= {name: pa.string() for name in ("model_name", "parent", "reason", "stage", "decision", "undoes")}
 _TYPES |= {"audio": _AUDIO, "training_data_size": pa.int64()}
+_CODE = (sys.modules[__name__], events, schemas)
 _COLUMNS = {kind: ("event_id", "recorded_at", *FIELDS[kind]) for kind in KINDS}
 
 
-def read(files: Iterable[Path], segments: Iterable[Path] = ()) -> Log:
+def read(files: Iterable[Path], segments: Iterable[Path] = (), *, shelf: Shelf | None = None) -> Log:
     """Return the events of the batches' `events.jsonl` files, and of a spool's segments (their `batch` is empty).
 
-    An event that stands in several places comes once. Raises `DataError` naming a line of a batch that is no event.
+    An event that stands in several places comes once. What was parsed before comes from the `shelf`, if there is one.
+    Raises `DataError` naming a line of a batch that is no event.
     """
-    parts = [_tables(batch_events(file), file.parent.name) for file in files]
+    parts = [_batch(file, shelf) for file in files]
     parts += [_tables(segment_events(segment), "") for segment in segments]
     return {kind: _concatenated(kind, [part[kind] for part in parts]) for kind in KINDS}
+
+
+def _batch(file: Path, shelf: Shelf | None) -> dict[str, pa.Table]:
+    """Return the tables of one batch, a function of the file's bytes and this code alone."""
+    batch = file.parent.name
+    if shelf is None:
+        return _tables(batch_events(file), batch)
+    with file.open("rb") as content:
+        key = key_of(batch, hashlib.file_digest(content, "sha256").digest(), code=_CODE, packages=("pyarrow", "orjson"))
+    kept = {kind: shelf.get(f"{key}-{kind}") for kind in KINDS}
+    found = {kind: table for kind, table in kept.items() if table is not None}
+    if len(found) < len(kept):
+        found = _tables(batch_events(file), batch)
+        for kind, table in found.items():
+            shelf.put(f"{key}-{kind}", table)
+    return found
 
 
 def _concatenated(kind: str, parts: list[pa.Table]) -> pd.DataFrame:

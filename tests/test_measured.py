@@ -1,0 +1,108 @@
+"""What is kept from build to build: never another result than without it, and only the change is measured again."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mondegreen import measured as room
+from mondegreen.errors import ParamsError
+from mondegreen.executor import engine, spread
+from mondegreen.measured import FIGURES, measured
+from mondegreen.measuring import measure
+from mondegreen.shelf import Shelf, key_of
+
+
+def rows(*texts: tuple[str, str | None]) -> pd.DataFrame:
+    frame = pd.DataFrame(texts, columns=["original_transcript", "corrected_transcript"], dtype="str")
+    return frame.assign(
+        case_id=[f"case-{number}" for number in range(len(texts))],
+        language=pd.Series([None] * len(texts), dtype="str"),
+        is_speech=pd.Series([None] * len(texts), dtype="boolean"),
+    )
+
+
+def run(frame: pd.DataFrame, shelf: Shelf, batch: str = "b") -> pd.DataFrame:
+    return measured(frame, pd.Series(batch, index=frame.index), "basic-1", shelf=shelf, engine="local")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many cases each call of `measure` was given."""
+    calls: list[int] = []
+
+    def counting(originals, *others):
+        calls.append(len(originals))
+        return measure(originals, *others)
+
+    monkeypatch.setattr(room, "measure", counting)
+    return calls
+
+
+def test_figures_are_those_of_measure(tmp_path: Path):
+    frame = rows(("kiss this guy", "kiss the sky"), ("not corrected", None), ("a", ""))
+    found = run(frame, Shelf(tmp_path))
+    assert list(found.index) == [0, 2]
+    direct = measure(["kiss this guy", "a"], ["kiss the sky", ""], [None] * 2, [None] * 2, "basic-1")
+    for name in FIGURES:
+        kept = [list(value) if name == "detected_error_types" else value for value in found[name]]
+        assert [None if name != "detected_error_types" and pd.isna(value) else value for value in kept] == direct[name]
+
+
+def test_only_what_changed_is_measured_again(tmp_path: Path, counted: list[int]):
+    frame = rows(*((f"kiss this guy {number}", f"kiss the sky {number}") for number in range(10)))
+    first = run(frame, Shelf(tmp_path))
+    again = run(frame, Shelf(tmp_path))
+    frame.loc[3, "corrected_transcript"] = "something else"
+    changed = run(frame, Shelf(tmp_path))
+    assert [count for count in counted if count] == [10, 1]
+    assert again.equals(first)
+    assert changed.drop(3).equals(first.drop(3))
+    assert changed.loc[3, "wer"] != first.loc[3, "wer"]
+    alone = run(frame, Shelf(tmp_path / "empty"))
+    assert changed.equals(alone)
+
+
+@pytest.mark.parametrize("column", ["original_transcript", "corrected_transcript", "language", "is_speech", "case_id"])
+def test_no_kept_figure_serves_another_input(tmp_path: Path, counted: list[int], column: str):
+    frame = rows(("I said so", "i said it"))
+    run(frame, Shelf(tmp_path))
+    frame[column] = pd.Series([False], dtype="boolean") if column == "is_speech" else pd.Series(["tr"], dtype="str")
+    assert run(frame, Shelf(tmp_path)).equals(run(frame, Shelf(tmp_path / "empty")))
+    assert [count for count in counted if count] == [1, 1, 1]
+
+
+def test_a_damaged_table_on_the_shelf_is_made_again(tmp_path: Path):
+    frame = rows(*((f"kiss this guy {number}", f"kiss the sky {number}") for number in range(50)))
+    first = run(frame, Shelf(tmp_path))
+    [kept] = tmp_path.iterdir()
+    content = bytearray(kept.read_bytes())
+    for place in range(4, len(content), 37):
+        content[place] ^= 1
+        kept.write_bytes(content)
+        assert run(frame, Shelf(tmp_path)).equals(first)
+        content[place] ^= 1
+        kept.write_bytes(content)
+
+
+def test_the_shelf_keeps_what_is_used_and_no_more(tmp_path: Path):
+    frame = rows(("a", "b"))
+    for batch in ("one", "two"):
+        shelf = Shelf(tmp_path)
+        run(frame, shelf, batch)
+        shelf.sweep()
+        assert len(list(tmp_path.iterdir())) == 1
+    assert key_of("ab", "c") != key_of("a", "bc")
+
+
+def test_pieces_come_back_in_their_order_from_other_processes():
+    assert list(spread(abs, [-1, 2, -3], engine="local")) == [1, 2, 3]
+
+
+def test_an_unknown_engine_is_an_error(tmp_path: Path):
+    params = tmp_path / "params.yaml"
+    params.write_text("engine: spark\n")
+    with pytest.raises(ParamsError, match="engine='spark': expected one of local, dask"):
+        engine(params)
+    params.write_text("collect: {}\n")
+    assert engine(params) == "local"
