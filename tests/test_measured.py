@@ -1,10 +1,14 @@
 """What is kept from build to build: never another result than without it, and only the change is measured again."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from conftest import ROOT
 from mondegreen import measured as room
 from mondegreen.errors import ParamsError
 from mondegreen.executor import engine, spread
@@ -97,6 +101,14 @@ def test_the_shelf_keeps_what_is_used_and_no_more(tmp_path: Path):
 
 def test_pieces_come_back_in_their_order_from_other_processes():
     assert list(spread(abs, [-1, 2, -3], engine="local")) == [1, 2, 3]
+
+
+def test_a_script_that_spreads_work_is_not_run_again(tmp_path: Path):
+    script = tmp_path / "script.py"
+    script.write_text("from mondegreen.executor import spread\nprint(*spread(abs, [-1, -2], engine='local'))\n")
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "stages")}
+    done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 2\n"
 
 
 def test_an_unknown_engine_is_an_error(tmp_path: Path):

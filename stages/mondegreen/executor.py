@@ -5,11 +5,13 @@ environment variable MONDEGREEN_SCHEDULER names its scheduler, or Dask's own con
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from mondegreen.errors import ParamsError
@@ -49,8 +51,19 @@ def executor(engine: str) -> Iterator[Executor]:
         with _client() as client, client.get_executor(retries=3) as pool:
             yield pool
         return
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with _main_hidden(), ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         yield pool
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep new processes from running the script that started this one: work is a function of a module."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _client() -> Any:
