@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, settings
 
+import history
 from mondegreen import Recorder
 from mondegreen.measuring import measure
 from mondegreen.schemas import CASES
@@ -34,6 +35,14 @@ def sound(seconds: float = 1.0, *, seed: int = 0, rate: int = 16000, fmt: str = 
 def recorder(tmp_path: Path):
     with Recorder(tmp_path / "inbox") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `repo` and `remote`, see `history`; copy it before you change anything."""
+    folder = tmp_path_factory.mktemp("history")
+    history.build(folder)
+    return folder
 
 
 def case_row(number: int = 0, **changes: Any) -> dict[str, Any]:

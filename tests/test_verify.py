@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,61 +11,12 @@ from mondegreen.errors import RepositoryError
 from mondegreen.objects import Store
 from mondegreen.verifying import Problem, Verification
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-verify")]
-
-STAGE = """
-stages:
-  export:
-    cmd: {python} make.py
-    deps: [params.yaml]
-    outs: [data/dataset]
-    metrics:
-      - data/metrics/dataset.json:
-          cache: false
-"""
-MAKE = """
-from pathlib import Path
-Path("data/dataset").mkdir(parents=True)
-Path("data/dataset/train").write_text("train of " + Path("params.yaml").read_text())
-Path("data/dataset/README.md").write_text("the same in all versions")
-Path("data/metrics").mkdir(exist_ok=True)
-Path("data/metrics/dataset.json").write_text("{}")
-"""
-
-
-def git(root: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments], cwd=root, check=True)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a repository of two released versions, and its remote."""
-    folder = tmp_path_factory.mktemp("made")
-    root = folder / "repo"
-    sample, batch = root / "data/raw/sample", root / "data/raw/batch"
-    for path in (sample, batch):
-        path.mkdir(parents=True)
-        (path / "events.jsonl").write_text(f"{path.name}\n")
-    git(root, "init", "-q", "-b", "main")
-    repository.dvc(["init", "-q"], root)
-    repository.dvc(["remote", "add", "-q", "-d", "local", "../remote"], root)
-    (root / "dvc.yaml").write_text(STAGE.format(python=sys.executable))
-    (root / "make.py").write_text(MAKE)
-    (root / ".gitignore").write_text("/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n")
-    repository.dvc(["add", "-q", "data/raw/batch"], root)
-    for version in ("v1.0.0", "v1.1.0"):
-        (root / "params.yaml").write_text(f"version: {version}\n")
-        repository.dvc(["repro", "-q"], root)
-        git(root, "add", "-A")
-        git(root, "commit", "-q", "-m", version)
-        git(root, "tag", "-a", "-m", version, f"dataset@{version}")
-        repository.dvc(["push", "-q"], root)
-    return folder
+pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-two-versions")]
 
 
 @pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    shutil.copytree(made, tmp_path / "made")
+def root(two_versions: Path, tmp_path: Path) -> Path:
+    shutil.copytree(two_versions, tmp_path / "made")
     return tmp_path / "made/repo"
 
 
@@ -105,14 +54,14 @@ def truncate(path: Path) -> None:
 
 
 ALL = {"remote": True, "all_versions": True}
-FILES = ("data/dataset/train", "data/dataset", "data/raw/batch/events.jsonl", "data/raw/batch")
+FILES = ("data/dataset/train", "data/dataset", "data/raw/second/events.jsonl", "data/raw/second")
 IN_GIT = ("data/metrics/dataset.json", "data/raw/sample/events.jsonl")
 
 
 def test_what_is_whole_passes(root: Path):
     found = verify(root, **ALL)
     assert found.problems == ()
-    assert found.checked == {"work tree": 4, "cache": 7, "remote": 7}
+    assert found.checked == {"work tree": 6, "cache": 11, "remote": 11}
     assert found.versions == ("this work tree", "v1.0.0", "v1.1.0, main")
 
 

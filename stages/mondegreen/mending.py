@@ -27,7 +27,7 @@ def repair(root: Path, store: Store, *, remote: bool = False, all_versions: bool
     mended: list[Problem] = []
     for _ in range(_ROUNDS):
         found = verifying.verify(root, store, remote=remote, all_versions=all_versions)
-        tried = [_mend(problem, root, store) for problem in found.problems]
+        tried = [mend(problem, root, store) for problem in found.problems]
         mended += [problem for problem, why in tried if not why]
         if all(why for _, why in tried):
             break
@@ -35,8 +35,8 @@ def repair(root: Path, store: Store, *, remote: bool = False, all_versions: bool
     return replace(found, problems=left, mended=tuple(mended))
 
 
-def _mend(problem: Problem, root: Path, store: Store) -> tuple[Problem, str]:
-    """Return the problem with what was done about it, and '' or why nothing could be."""
+def mend(problem: Problem, root: Path, store: Store) -> tuple[Problem, str]:
+    """Do what can be done about one problem; return it with what was done, and '' or why nothing could be."""
     if problem.where == REMOTE:
         return replace(problem, mend="uploaded again from the cache"), store.upload(problem.md5)
     if problem.where == WORK_TREE:

@@ -1,9 +1,10 @@
 """Git and DVC: the only room that starts them."""
 
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mondegreen.errors import RepositoryError
@@ -25,9 +26,12 @@ def dvc(arguments: Sequence[str], cwd: Path) -> str:
     return _run([sys.executable, "-m", "dvc", *arguments], cwd)
 
 
-def git(arguments: Sequence[str], cwd: Path) -> str:
-    """Run `git ARGUMENTS` in `cwd` and return what it printed; raises `RepositoryError` with its last words."""
-    return _run(["git", *arguments], cwd)
+def git(arguments: Sequence[str], cwd: Path, *, text: str = "", index: Path | None = None) -> str:
+    """Run `git ARGUMENTS` in `cwd` and return what it printed; raises `RepositoryError` with its last words.
+
+    `text` is what it reads; with `index` it works on that index instead of the repository's own.
+    """
+    return _run(["git", *arguments], cwd, text, {"GIT_INDEX_FILE": str(index)} if index else {})
 
 
 def cat(names: Sequence[str], cwd: Path) -> list[bytes | None]:
@@ -73,9 +77,20 @@ def track(batch: Path) -> None:
     dvc(["add", "--quiet", batch.name], batch.parent)
 
 
-def _run(command: list[str], cwd: Path) -> str:
+def check_clean(root: Path) -> None:
+    """Raise `RepositoryError` naming what is changed or new in the work tree and not committed."""
+    if found := git(["status", "--porcelain"], root).splitlines():
+        shown = ", ".join(line[3:] for line in found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+        raise RepositoryError(
+            f"not committed: {shown}; commit ('git add -A && git commit') or put it away ('git stash -u')"
+        )
+
+
+def _run(command: list[str], cwd: Path, text: str = "", env: Mapping[str, str] | None = None) -> str:
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, check=False, input=text, env={**os.environ, **(env or {})}
+        )
     except OSError as error:
         raise RepositoryError(f"{command[0]} cannot be started: {error}") from error
     if done.returncode != 0:

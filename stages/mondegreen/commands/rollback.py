@@ -1,0 +1,55 @@
+"""`mondegreen rollback`: the data of a version, as a new commit."""
+
+import argparse
+
+from mondegreen import repository, rollback
+from mondegreen.rollback import Rollback
+from mondegreen.terminal import plain
+
+EXAMPLE = "mondegreen rollback v1.0.0 -m 'the corrections of May were shifted by one line'"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("version", metavar="VERSION", help="a release (v1.2.0), or any commit that was built")
+    parser.add_argument("-m", "--message", default="", help="why; it is added to the commit's message")
+    parser.add_argument("--with-code", action="store_true", help="stages/ as well, not the data alone")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore the version and print what that changed."""
+    done = rollback.rollback(repository.root(), args.version, message=args.message, code=args.with_code)
+    print("\n".join(_lines(done)))
+    return 0
+
+
+def _lines(done: Rollback) -> list[str]:
+    version = plain(done.version)
+    if done.before == done.after:
+        lines = [f"nothing to roll back: this commit has the data of {version}"]
+    else:
+        lines = [f"rolled back to {version} in a new commit, {done.after[:10]}; {len(done.files)} files differ:"]
+        lines += [f"  {plain(path)}" for path in done.files[:_SHOWN]]
+        lines += [f"  and {len(done.files) - _SHOWN} more"] if len(done.files) > _SHOWN else []
+    lines.append(f"hashed {done.hashed} files: all are what {version} was made as")
+    if done.batches:
+        lines.append(f"left the work tree, not the history: {plain(', '.join(done.batches))}")
+    if done.frozen:
+        lines.append(
+            f"note: {done.frozen} evaluation cases of later releases stay frozen: the data is that of {version}, "
+            f"and 'dvc repro' would split it again, so that they never train"
+        )
+    if done.trained:
+        lines.append(
+            f"note: {done.trained} of them train in {version}: a later test set cannot measure a model trained on it"
+        )
+    if done.code:
+        lines.append(
+            f"note: the code stays as it is; {len(done.code)} files of stages/ differ from {version}: 'dvc repro' "
+            f"would build with the newer code, '--with-code' brings the older one"
+        )
+    undo = [] if done.before == done.after else [f"undo: mondegreen rollback {done.before[:10]}"]
+    return lines + undo
+
+
+_SHOWN = 20
