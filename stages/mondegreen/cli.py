@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "show where the built report is, or copy it",
     "compare": "show what differs between two versions, or a version and the work tree",
     "rollback": "restore the data of a version in a new commit",
+    "trace": "show the whole way of one case",
     "verify": "hash everything again: work tree, cache and remote",
     "evaluate": "measure a model on a split of the dataset, or compare two",
 }

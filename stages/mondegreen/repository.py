@@ -26,12 +26,12 @@ def dvc(arguments: Sequence[str], cwd: Path) -> str:
     return _run([sys.executable, "-m", "dvc", *arguments], cwd)
 
 
-def git(arguments: Sequence[str], cwd: Path, *, text: str = "", index: Path | None = None) -> str:
+def git(arguments: Sequence[str], cwd: Path, *, env: Mapping[str, str] | None = None, text: str = "") -> str:
     """Run `git ARGUMENTS` in `cwd` and return what it printed; raises `RepositoryError` with its last words.
 
-    `text` is what it reads; with `index` it works on that index instead of the repository's own.
+    `env` is added to the environment, `text` is what it reads.
     """
-    return _run(["git", *arguments], cwd, text, {"GIT_INDEX_FILE": str(index)} if index else {})
+    return _run(["git", *arguments], cwd, env, text)
 
 
 def cat(names: Sequence[str], cwd: Path) -> list[bytes | None]:
@@ -86,10 +86,10 @@ def check_clean(root: Path) -> None:
         )
 
 
-def _run(command: list[str], cwd: Path, text: str = "", env: Mapping[str, str] | None = None) -> str:
+def _run(command: list[str], cwd: Path, env: Mapping[str, str] | None = None, text: str = "") -> str:
     try:
         done = subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, check=False, input=text, env={**os.environ, **(env or {})}
+            command, cwd=cwd, capture_output=True, text=True, check=False, input=text, env=os.environ | (env or {})
         )
     except OSError as error:
         raise RepositoryError(f"{command[0]} cannot be started: {error}") from error

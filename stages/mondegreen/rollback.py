@@ -127,14 +127,14 @@ def _bring(target: Snapshot, store: Store) -> None:
 def _tree(root: Path, before: str, target: Snapshot, paths: Sequence[str]) -> str:
     """Write the tree of `before` with the `paths` of `target`, and what its ledger has more; return its name."""
     with tempfile.TemporaryDirectory() as folder:
-        index = Path(folder, "index")
-        repository.git(["read-tree", before], root, index=index)
-        repository.git(["rm", "-rfq", "--cached", "--ignore-unmatch", "--", *paths], root, index=index)
+        env = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        repository.git(["read-tree", before], root, env=env)
+        repository.git(["rm", "-rfq", "--cached", "--ignore-unmatch", "--", *paths], root, env=env)
         listed = repository.git(["ls-tree", "-rz", target.commit, "--", *paths], root)
-        repository.git(["update-index", "-z", "--index-info"], root, text=listed, index=index)
+        repository.git(["update-index", "-z", "--index-info"], root, text=listed, env=env)
         if blob := _ledger(root, before, target, Path(folder)):
-            repository.git(["update-index", "--cacheinfo", f"100644,{blob},{LEDGER}"], root, index=index)
-        return repository.git(["write-tree"], root, index=index).strip()
+            repository.git(["update-index", "--cacheinfo", f"100644,{blob},{LEDGER}"], root, env=env)
+        return repository.git(["write-tree"], root, env=env).strip()
 
 
 def _ledger(root: Path, before: str, target: Snapshot, folder: Path) -> str:

@@ -1,0 +1,109 @@
+"""`mondegreen trace`: the whole way of one case."""
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from mondegreen import repository, tracing
+from mondegreen.terminal import plain
+from mondegreen.tracing import Trace
+
+EXAMPLE = "mondegreen trace 01a2045f-ab92-77e8-ad91-6837b22bb20f"
+
+_SHOWN = 5
+_WHO = {"by": "model_version", "speaker": "speaker_id", "recording": "recording_id"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("case", metavar="CASE_ID", help="the id of a case")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the way of a case."""
+    found = tracing.trace(repository.root(), args.case)
+    if args.json:
+        print(json.dumps(asdict(found), indent=2, ensure_ascii=False, default=str))
+    else:
+        print("\n".join(plain(line) for line in _lines(found)))
+    return 0
+
+
+def _lines(found: Trace) -> Iterator[str]:
+    failure = found.failure
+    yield f"{found.case_id}: {found.place}"
+    yield _line("heard", _text(failure["original_transcript"], "(nothing)"))
+    who = [f"{name} {failure[key]}" for name, key in _WHO.items() if failure.get(key)]
+    yield _line("recorded", " ".join([_time(failure), *who]))
+    audio = failure.get("audio")
+    yield _line("audio", f"{audio['sha256'][:12]}…{audio['ext']}, {audio['bytes']} bytes" if audio else "none")
+    yield _line("from", _origin(found))
+    for event in found.corrections:
+        text = _text(event["corrected_transcript"], "(silence)")
+        fate = "won" if event["won"] else "undone" if event["undone"] else "lost"
+        yield _line("corrected", f"{_time(event)} {_by(event)}, {fate}: {text}")
+    for event in found.reviews:
+        yield _line("reviewed", f"{_time(event)} {_by(event)}: {event['decision']}")
+    for event in found.withdrawals:
+        yield _line("withdrawn", f"{_time(event)} {event.get('reason', '')}")
+    if found.measured and found.measured["wer"] is not None:
+        types = ", ".join(found.measured["detected_error_types"]) or "none"
+        yield _line("measured", f"WER {found.measured['wer']:.2f}, CER {found.measured['cer']:.2f}, errors: {types}")
+    for reason in found.reasons:
+        yield _line("rejected", f"{reason['reason']}: {reason.get('meaning', '')}; {reason.get('remedy', '')}")
+    if found.left_out:
+        yield _line("left out", found.left_out)
+    if found.component:
+        yield from _component(found.component)
+    if found.split:
+        yield _line("split", found.split)
+    if found.frozen:
+        yield _line("frozen", f"into {found.frozen['split']} by {found.frozen['release']}")
+    yield from _capped("copy", [f"{copy['case_id']} {copy['augmentation']}" for copy in found.copies])
+    yield _line("releases", ", ".join(f"{each['version']} ({each['split']})" for each in found.releases) or "none")
+
+
+def _component(component: dict[str, Any]) -> Iterator[str]:
+    size = component["size"]
+    yield _line("component", f"{component['name']}, {size} case{'s' * (size != 1)} of the dataset")
+    for link in component["links"]:
+        others = link["cases"]
+        key = link["key"] if len(link["key"]) <= 40 else f"{link['key'][:39]}…"
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        yield _line("", f"same {link['kind']} {key!r} as {', '.join(others[:_SHOWN])}{more}")
+    if size > 1 and not component["links"]:
+        yield _line("", "connected through cases that are not in the dataset")
+
+
+def _origin(found: Trace) -> str:
+    if found.segment:
+        return f"segment {found.segment} of the inbox"
+    commit = found.commit
+    added = f"{commit['commit'][:10]} of {commit['date'][:10]}, {commit['subject']}" if commit else "no commit yet"
+    return f"batch {found.batch}, added by {added}"
+
+
+def _capped(name: str, values: Iterable[str]) -> Iterator[str]:
+    rows = list(values)
+    yield from (_line(name, row) for row in rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        yield _line("", f"and {len(rows) - _SHOWN} more: --json lists all")
+
+
+def _text(text: str | None, empty: str) -> str:
+    return "(withdrawn)" if text is None else text or empty
+
+
+def _by(event: dict[str, Any]) -> str:
+    return f"{event.get('method', '')} by {event.get('author') or 'unknown'}".strip()
+
+
+def _time(event: dict[str, Any]) -> str:
+    return str(event["recorded_at"])[:19].replace("T", " ")
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<10} {text}"

@@ -1,0 +1,279 @@
+"""Tracing: the whole way of one case, from the segment it was recorded in to the releases that contain it."""
+
+import csv
+import json
+import mmap
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+import pyarrow.parquet as pq
+from rapidfuzz import process
+
+from mondegreen import batches, cases, params, repository, snapshot, spool
+from mondegreen.components import KEYS, link_keys
+from mondegreen.errors import DataError
+from mondegreen.events import FIELDS
+from mondegreen.objects import Store
+from mondegreen.rules import RULES
+from mondegreen.snapshot import TAG
+
+_JOBS = 4
+_NEAR = 3
+_KINDS = ("failure", "correction", "review")
+_SPLITS = "data/splits.parquet"
+_MEASURED = ("detected_error_types", "wer", "cer", "duration", "audio_error", "corrected_transcript", "withdrawn")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The way of a case, in its order; None or empty where it has not come so far.
+
+    `failure` is the event; `segment` the spool's file while it waits in the inbox, then `batch` and the `commit` that
+    added it. `corrections` and `reviews` oldest first, each with what became of it. `measured`: what stage collect
+    found. `reasons`: why validate rejected it. `component`: its size, and `links` by key to the other cases.
+    `releases`: version and split, oldest first. Of a withdrawn case, what was said is None.
+    """
+
+    case_id: str
+    place: str
+    failure: dict[str, Any]
+    segment: str
+    batch: str
+    commit: dict[str, str] | None
+    corrections: list[dict[str, Any]]
+    reviews: list[dict[str, Any]]
+    withdrawals: list[dict[str, Any]]
+    measured: dict[str, Any] | None
+    reasons: list[dict[str, str]]
+    left_out: str
+    split: str
+    component: dict[str, Any] | None
+    copies: list[dict[str, Any]]
+    frozen: dict[str, str] | None
+    releases: list[dict[str, str]]
+
+
+def trace(root: Path, case_id: str) -> Trace:
+    """Return the way of a case from the batches, the inbox, the tables of the work tree, Git and the releases.
+
+    Raises `DataError` for an id that nobody knows, naming those that are like it.
+    """
+    events = list(_events(root, case_id))
+    failures = [event for event in events if event["event"] == "failure"]
+    if not failures:
+        raise _unknown(root, case_id, events)
+    failure = max(failures, key=lambda event: (event["recorded_at"], event["event_id"]))
+    row = _row(root, "data/cases.parquet", case_id)
+    chosen = _row(root, _SPLITS, case_id)
+    rejected, left_out = _row(root, "data/rejected.parquet", case_id), _row(root, "data/left_out.parquet", case_id)
+    withdrawals = list(_withdrawals(root, case_id, failure.get("speaker_id")))
+    reasons = [str(reason) for reason in rejected["reasons"]] if rejected else []
+    found = Trace(
+        case_id=case_id,
+        place="",
+        failure={name: value for name, value in failure.items() if name not in ("batch", "segment")},
+        segment=failure["segment"],
+        batch=failure["batch"],
+        commit=_commit(root, failure["batch"]) if failure["batch"] else None,
+        corrections=_corrections(events),
+        reviews=[event for event in events if event["event"] == "review"],
+        withdrawals=withdrawals,
+        measured={name: row[name] for name in _MEASURED if name in row} if row else None,
+        reasons=[{"reason": reason} | _explained(reason) for reason in reasons],
+        left_out=left_out["reason"] if left_out else "",
+        split=chosen["split"] if chosen else "",
+        component=_component(root, chosen) if chosen else None,
+        copies=_rows(root, "data/augmented/rows.parquet", "parent_case_id", case_id, ["case_id", "augmentation"]),
+        frozen=_frozen(root, case_id),
+        releases=_releases(root, case_id),
+    )
+    return replace(_hidden(found) if withdrawals else found, place=_place(found))
+
+
+def _hidden(found: Trace) -> Trace:
+    """Return the trace without what was said: it was withdrawn."""
+    return replace(
+        found,
+        failure=found.failure | {"original_transcript": None},
+        corrections=[event | {"corrected_transcript": None} for event in found.corrections],
+        measured=found.measured and found.measured | {"corrected_transcript": None},
+    )
+
+
+def _place(found: Trace) -> str:
+    """Say in a word where the case is now."""
+    if found.withdrawals:
+        dropped = found.measured is None or found.measured["withdrawn"]
+        return "withdrawn" if dropped else "withdrawn: the next 'dvc repro' drops it"
+    if found.segment:
+        return "waits in the inbox: 'mondegreen ingest'"
+    if found.measured is None:
+        return "sealed, not built yet: 'dvc repro'"
+    if found.split:
+        return f"in {found.split} of the dataset"
+    if found.reasons:
+        return "rejected"
+    if found.left_out:
+        return "valid, and left out"
+    return "uncorrected" if not found.corrections else "corrected, not built yet: 'dvc repro'"
+
+
+def _events(root: Path, case_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the events that name a case, once each, oldest first, with their `batch` or their `segment`."""
+    found = {event["event_id"]: event for event in _inbox(root) if event.get("case_id") == case_id}
+    for event in _sealed(root, case_id):
+        if event.get("case_id") == case_id:
+            found[event["event_id"]] = event
+    yield from sorted(found.values(), key=lambda event: (event["recorded_at"], event["event_id"]))
+
+
+def _withdrawals(root: Path, case_id: str, speaker: str | None) -> Iterator[dict[str, Any]]:
+    known = {case_id} | ({speaker} if speaker else set())
+    for event in (*_sealed(root, "withdrawal"), *_inbox(root)):
+        if event["event"] == "withdrawal" and known & {event.get("case_id"), event.get("speaker_id")}:
+            yield event
+
+
+def _sealed(root: Path, text: str) -> Iterator[dict[str, Any]]:
+    """Yield the events of all batches in whose lines `text` stands, with their `batch`."""
+    needle = json.dumps(text, ensure_ascii=False)[1:-1].encode()
+    for file in batches.event_files(root / repository.RAW):
+        if not file.stat().st_size:
+            continue
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            at = content.find(needle)
+            while at >= 0:
+                end = content.find(b"\n", at) % (len(content) + 1)
+                yield orjson.loads(content[content.rfind(b"\n", 0, at) + 1 : end]) | {
+                    "batch": file.parent.name,
+                    "segment": "",
+                }
+                at = content.find(needle, end)
+
+
+def _inbox(root: Path) -> Iterator[dict[str, Any]]:
+    for part in spool.read(root / repository.INBOX):
+        yield from (event | {"batch": "", "segment": part.segment.name} for event in part.events)
+
+
+def _corrections(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the corrections as they were made; `won` and `undone` as stage collect decides."""
+    log = {}
+    for kind in _KINDS:
+        rows = [event for event in events if event["event"] == kind]
+        columns = ["event_id", "recorded_at", "batch", *FIELDS[kind]]
+        log[kind] = pd.DataFrame(rows).reindex(columns=columns).astype(object)
+    if log["correction"].empty:
+        return []
+    ranked = cases.rank(log).set_index("event_id")
+    return [
+        event | {"won": bool(ranked["won"][event["event_id"]]), "undone": bool(ranked["undone"][event["event_id"]])}
+        for event in events
+        if event["event"] == "correction"
+    ]
+
+
+def _row(root: Path, path: str, case_id: str) -> dict[str, Any] | None:
+    return next(iter(_rows(root, path, "case_id", case_id)), None)
+
+
+def _rows(root: Path, path: str, key: str, value: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a table of the work tree whose `key` is `value`; none where it is not built."""
+    if not (root / path).is_file():
+        return []
+    rows: list[dict[str, Any]] = pq.read_table(root / path, columns=columns, filters=[(key, "==", value)]).to_pylist()
+    return rows
+
+
+def _explained(reason: str) -> dict[str, str]:
+    rule = RULES.get(reason)
+    return {"meaning": rule.meaning, "remedy": rule.remedy} if rule else {}
+
+
+def _component(root: Path, case: dict[str, Any]) -> dict[str, Any]:
+    """Return the size of a case's component, and which other cases share a key with the case itself, by key."""
+    columns = ["case_id", "component", "corrected_transcript", *KEYS[:-1]]
+    members = pq.read_table(root / _SPLITS, columns=columns, filters=[("component", "==", case["component"])])
+    shared = [[(kind, "==", case[kind])] for kind in KEYS[:-1] if (case[kind] or "").strip()]
+    valid = root / "data/valid.parquet"
+    table = members.to_pandas()
+    if shared and valid.is_file():
+        others = pq.read_table(valid, columns=[*columns[:1], *columns[2:]], filters=shared).to_pandas()
+        table = pd.concat([table, others]).drop_duplicates("case_id", ignore_index=True)
+    words = params.load(params.Split, root / "params.yaml").min_shared_words
+    keys = link_keys(table, min_shared_words=words)
+    own = keys[table["case_id"] == case["case_id"]].iloc[0]
+    links = []
+    for kind in KEYS:
+        same = table["case_id"][(keys[kind] == own[kind]) & (table["case_id"] != case["case_id"])]
+        if pd.notna(own[kind]) and len(same):
+            links.append({"kind": kind, "key": str(own[kind]), "cases": sorted(same)})
+    return {"name": case["component"], "size": len(members), "links": links}
+
+
+def _commit(root: Path, batch: str) -> dict[str, str] | None:
+    """Return the commit that added a batch, None while it is not committed."""
+    path = f"{repository.RAW.as_posix()}/{batch}"
+    form = "--format=%H%x00%an%x00%cI%x00%s"
+    command = ["log", "--diff-filter=A", "--reverse", form, "--", f"{path}.dvc", f"{path}/events.jsonl"]
+    lines = repository.git(command, root).splitlines()
+    return dict(zip(("commit", "author", "date", "subject"), lines[0].split("\0"), strict=True)) if lines else None
+
+
+def _frozen(root: Path, case_id: str) -> dict[str, str] | None:
+    """Return split and release of the ledger's line of a case."""
+    path = root / "data/ledger.csv"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    rows = (row for row in csv.DictReader(lines) if row["case_id"] == case_id)
+    return next(({"split": row["split"], "release": row["release"]} for row in rows), None)
+
+
+def _releases(root: Path, case_id: str) -> list[dict[str, str]]:
+    """Return version and split of every release that contains a case, oldest first."""
+    form = "--format=%(refname:strip=2)"
+    tags = repository.git(["for-each-ref", "--sort=creatordate", form, f"refs/tags/{TAG}*"], root).split()
+    locks = repository.cat([f"{tag}:dvc.lock" for tag in tags], root)
+    hashes = [_splits_hash(lock, tag) for lock, tag in zip(locks, tags, strict=True)]
+    store = Store(root)
+
+    def split(md5: str) -> str:
+        path = store.cache_path(md5)
+        path = path if path.is_file() else store.load(md5)
+        rows = pq.read_table(path, columns=["split"], filters=[("case_id", "==", case_id)])
+        return str(rows["split"][0]) if len(rows) else ""
+
+    with ThreadPoolExecutor(_JOBS) as pool:
+        unique = sorted({md5 for md5 in hashes if md5})
+        splits = dict(zip(unique, pool.map(split, unique), strict=True))
+    return [
+        {"version": tag.removeprefix(TAG), "split": splits[md5]}
+        for tag, md5 in zip(tags, hashes, strict=True)
+        if splits.get(md5)
+    ]
+
+
+def _splits_hash(lock: bytes | None, tag: str) -> str:
+    found = snapshot.outputs(snapshot.parse_yaml(lock, f"dvc.lock of {tag}"), {}, {}).get(_SPLITS)
+    return found.md5 if found else ""
+
+
+def _unknown(root: Path, case_id: str, events: list[dict[str, Any]]) -> DataError:
+    if copies := _rows(root, "data/augmented/rows.parquet", "case_id", case_id, ["parent_case_id"]):
+        parent = copies[0]["parent_case_id"]
+        return DataError(f"{case_id} is a copy that stage augment made of {parent}: mondegreen trace {parent}")
+    if events:
+        return DataError(
+            f"no case {case_id!r} yet: {len(events)} corrections or reviews name it, but no batch has its failure"
+        )
+    path = root / "data/cases.parquet"
+    known = pq.read_table(path, columns=["case_id"])["case_id"].to_pylist() if path.is_file() else []
+    known += [event["case_id"] for event in _inbox(root) if event["event"] == "failure"]
+    near = [name for name in known if name.startswith(case_id)][:_NEAR]
+    near += [name for name, _, _ in process.extract(case_id, known, limit=_NEAR, score_cutoff=60) if name not in near]
+    like = f"; like it: {', '.join(near[:_NEAR])}" if near else ""
+    return DataError(f"no case {case_id!r} in any batch or the inbox{like}")
