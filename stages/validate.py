@@ -1,10 +1,10 @@
-"""Stage `validate`: every candidate passes all rules, or lands in rejected with every reason."""
+"""Stage `validate`: a candidate passes all rules, or is rejected with every reason; suspect ones are ranked."""
 
 import hashlib
 from pathlib import Path
 
-from mondegreen import params, quality, tables
-from mondegreen.schemas import CASES, REJECTED, VALID
+from mondegreen import params, quality, suspects, tables, witnesses
+from mondegreen.schemas import CASES, CORRECTIONS, REJECTED, SUSPECTS, VALID
 from mondegreen.stage import run
 
 
@@ -15,9 +15,15 @@ def main() -> None:
     found = quality.sort_out(quality.candidates(cases), params.load(params.Validate), require_audio=require_audio)
     tables.write(found.valid, "data/valid.parquet", VALID)
     tables.write(found.rejected, "data/rejected.parquet", REJECTED)
+    corrections = tables.read("data/corrections.parquet", CORRECTIONS)
+    heard = witnesses.transcripts(cases, corrections)
+    ranked = suspects.rank(found.valid, corrections, [heard(row) for row in found.valid.to_dict("records")])
+    tables.write(ranked, "data/suspects.parquet", SUSPECTS)
     valid_sha256 = hashlib.sha256(Path("data/valid.parquet").read_bytes()).hexdigest()
     shares = quality.measure(found)
     report = quality.report(cases, found, shares, params.load(params.Gate), valid_sha256)
+    report["suspects"] = suspects.summary(ranked)
+    report["warnings"] += suspects.warning(report["suspects"], len(ranked))
     tables.write_json(report, "data/metrics/quality.json")
 
 

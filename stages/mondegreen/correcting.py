@@ -1,19 +1,17 @@
 """Correcting without people: the cases that wait for a person, and what a corrector makes of them."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mondegreen import batches, cases, live
+from mondegreen import batches, cases, live, witnesses
 from mondegreen.correctors import Corrector, Suggestion
 from mondegreen.methods import HUMAN, by_people
 from mondegreen.rules import FORM
 from mondegreen.text import normalise
 
-SPAN = ["recording_id", "start", "end"]
 OUTCOMES = ("suggested", "nothing", "unsure", "same_words")
 """Of a case: a suggestion, none, one below the least confidence, one that changes no word where form does not count."""
 
@@ -38,37 +36,10 @@ def waiting(found: pd.DataFrame, ranked: pd.DataFrame, method: str | None = None
 
 def rows(found: pd.DataFrame, ranked: pd.DataFrame, case_ids: Iterable[str]) -> list[dict[str, Any]]:
     """Return the cases `case_ids` as correctors take them: by column, None for what is missing, with `transcripts`."""
-    heard = transcripts(found, ranked)
+    heard = witnesses.transcripts(found, ranked)
     chosen = found[found["case_id"].isin(set(case_ids))]
     plain = chosen.astype(object).where(chosen.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} | {"transcripts": heard(row)} for row in plain]
-
-
-def transcripts(found: pd.DataFrame, ranked: pd.DataFrame) -> Callable[[dict[Any, Any]], dict[str, str]]:
-    """Return a function of a case that gives what other recognisers made of its sound: their texts by model version.
-
-    Those are the transcripts of other cases of the same sound, or of the same span of a recording, and what models
-    proposed as corrections of the case.
-    """
-    keep = found[found["model_version"].notna() & ~found["withdrawn"]]
-    heard: defaultdict[tuple[Any, ...], dict[str, str]] = defaultdict(dict)
-    for names in (["pcm_sha256"], SPAN):
-        known = keep[keep[names].notna().all(axis=1)]
-        for row in known[known.duplicated(names, keep=False)].to_dict("records"):
-            key = tuple(row[name] for name in names)
-            heard[key].setdefault(row["model_version"], row["original_transcript"])
-    models = ranked[ranked["method"].str.startswith("model:") & ~ranked["undone"]]
-    models = models[models["method"] != "model:consensus"]
-    proposed: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for case_id, method, text in zip(models["case_id"], models["method"], models["corrected_transcript"], strict=True):
-        proposed[case_id][method.removeprefix("model:")] = text
-
-    def others(row: dict[Any, Any]) -> dict[str, str]:
-        spans = heard.get(tuple(row[name] for name in SPAN), {})
-        both = {**spans, **heard.get((row["pcm_sha256"],), {}), **proposed.get(row["case_id"], {})}
-        return {model: text for model, text in both.items() if model != row["model_version"]}
-
-    return others
 
 
 def said(found: pd.DataFrame) -> list[str]:

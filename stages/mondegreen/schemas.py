@@ -104,7 +104,7 @@ _PERFORMANCE = {
     "metadata": _STRING,
 }
 
-_SHARES = {"error_score", "model_confidence"}
+_SHARES = {"error_score", "model_confidence", "score"}
 _COUNTS = {"correction_count", "conflicting_corrections", "duration", "inference_time", "wer", "cer", "audio_seconds"}
 
 
@@ -153,6 +153,14 @@ VALID = _table("valid", _CASE, _CASE_REQUIRED | {"corrected_transcript", "correc
 
 REJECTED = _table("rejected", _CASE | {"reasons": _LABELS}, _CASE_REQUIRED | {"reasons"}, "case_id")
 """The candidates that did not, with every reason."""
+
+SUSPECTS = _table(
+    "suspects",
+    {"case_id": _STRING, "score": pa.float64(), "reasons": _LABELS},
+    {"case_id", "score", "reasons"},
+    "case_id",
+)
+"""The valid cases, the one whose correction is most probably wrong first."""
 
 LEFT_OUT = _table(
     "left_out",

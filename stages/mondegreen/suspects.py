@@ -1,0 +1,187 @@
+"""Suspect corrections: which of the corrections are probably wrong, and why.
+
+Each sign is a strength in 0..1; a case's score is 1 minus the product of what the signs leave open, so that two weak
+signs make a strong one. Nothing is rejected for it: it is an order in which a person looks again.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rapidfuzz import fuzz, process
+
+from mondegreen.methods import by_people
+from mondegreen.numerals import read_out, tokens
+from mondegreen.text import normalise
+
+Strengths = npt.NDArray[np.float64]
+
+SIGNS = {
+    "speaking_rate": "far more or fewer characters per second than people say in this data",
+    "words_dropped": "much shorter or longer than what was heard",
+    "nothing_in_common": "hardly anything of it was heard, although the recogniser was sure",
+    "text_of_a_neighbour": "it is what was heard in another clip of the recording or speaker",
+    "second_opinion": "another recogniser hears what the first one heard, not this",
+    "annotators_apart": "people have corrected it to texts that differ",
+}
+"""Every sign, with what it says of a correction."""
+
+SUSPECT = 0.7
+"""The score from which a correction is counted as suspect."""
+
+CHANCE = 0.45
+"""How alike (0..1, `rapidfuzz.fuzz.ratio`) two texts are that have nothing to do with each other."""
+
+_NEIGHBOURS = 3
+_MIN_CASES = 20  # with fewer there is no usual rate to be off
+_SHORT = 8  # characters: of shorter texts nothing can be said from how alike they are
+
+
+def rank(cases: pd.DataFrame, corrections: pd.DataFrame, heard: Sequence[dict[str, str]] = ()) -> pd.DataFrame:
+    """Return `case_id, score, reasons`, one row per case, most suspect first.
+
+    `cases` are corrected cases with the columns of cases.parquet, `corrections` all corrections ever made, `heard` has,
+    per case, what other recognisers made of its sound (see `witnesses.transcripts`). `reasons` are the names of the
+    `SIGNS` that weigh at least 0.1, strongest first.
+    """
+    cases = cases.reset_index(drop=True)
+    said, original = _words(cases)
+    common = _alike(said, original)
+    signs = {
+        "speaking_rate": _speaking_rate(cases, said),
+        "words_dropped": _words_dropped(said, original),
+        "nothing_in_common": _nothing_in_common(cases, said, original, common),
+        "text_of_a_neighbour": _text_of_a_neighbour(cases, said, original, common),
+        "second_opinion": _second_opinion(said, original, heard),
+        "annotators_apart": _annotators_apart(cases, corrections),
+    }
+    strengths = np.column_stack([signs[name] for name in SIGNS]).reshape(len(cases), len(SIGNS))
+    order = np.argsort(-strengths, axis=1, kind="stable")
+    names = np.array(list(SIGNS))
+    reasons = [[str(names[sign]) for sign in row if strengths[index, sign] >= 0.1] for index, row in enumerate(order)]
+    ranked = pd.DataFrame(
+        {"case_id": cases["case_id"], "score": (1 - (1 - strengths).prod(axis=1)).round(6), "reasons": reasons}
+    )
+    return ranked.sort_values(["score", "case_id"], ascending=[False, True], ignore_index=True)
+
+
+def summary(ranked: pd.DataFrame) -> dict[str, Any]:
+    """Return how many corrections are suspect (a score of `SUSPECT` or more), and for which reasons."""
+    found = ranked.loc[ranked["score"] >= SUSPECT, "reasons"].explode().value_counts()
+    return {
+        "cases": int((ranked["score"] >= SUSPECT).sum()),
+        "reasons": {name: int(found.get(name, 0)) for name in SIGNS},
+    }
+
+
+def warning(found: dict[str, Any], total: int) -> list[str]:
+    """Return a line for people where corrections are suspect."""
+    if not found["cases"]:
+        return []
+    return [f"{found['cases']} of {total} valid corrections are suspect: data/suspects.parquet says which, and why"]
+
+
+def _words(cases: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the corrections and the transcripts under `basic-1`, numbers read out: "25" is "twenty five"."""
+    said, heard = [], []
+    columns = (cases[name] for name in ("corrected_transcript", "original_transcript", "language"))
+    for corrected, original, tag in zip(*columns, strict=True):
+        language = None if pd.isna(tag) else str(tag)
+        both = [normalise(text, language) for text in (corrected, original)]
+        if any(letter.isdigit() for text in both for letter in text):
+            spoken = read_out(tokens(corrected, language), tokens(original, language), language)
+            both = [" ".join(words) for words in spoken]
+        said.append(both[0])
+        heard.append(both[1])
+    return said, heard
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> Strengths:
+    """Return how much two texts have in common, pair by pair: 0 no more than by chance, 1 they are equal."""
+    ratio = process.cpdist(one, other, scorer=fuzz.ratio, dtype=np.float64, workers=1) / 100
+    return np.clip((ratio - CHANCE) / (1 - CHANCE), 0, 1)
+
+
+def _speaking_rate(cases: pd.DataFrame, said: Sequence[str]) -> Strengths:
+    """Return how far the rate is off: from 2.5 robust standard deviations (1.4826 times the MAD) of its log, to 6.
+
+    Nobody speaks that fast, but a clip may hold a pause: slow counts half.
+    """
+    letters = np.array([len(text.replace(" ", "")) for text in said], np.float64)
+    seconds = cases["duration"].to_numpy(np.float64)
+    known = (letters > 0) & (seconds > 0)
+    if known.sum() < _MIN_CASES:
+        return np.zeros(len(cases))
+    rate = np.zeros(len(cases))
+    rate[known] = np.log(letters[known] / seconds[known])
+    middle = np.median(rate[known])
+    spread = max(1.4826 * float(np.median(np.abs(rate[known] - middle))), 0.1)
+    off = np.clip((np.abs(rate - middle) / spread - 2.5) / 3.5, 0, 1) * np.where(rate < middle, 0.5, 0.9)
+    return np.where(known, off, 0.0)
+
+
+def _words_dropped(said: Sequence[str], original: Sequence[str]) -> Strengths:
+    """Return how much longer one text is than the other: from twice, to four times; a few letters do not count."""
+    lengths = np.array([[len(a), len(b)] for a, b in zip(said, original, strict=True)], np.float64).reshape(-1, 2) + 8
+    ratio = np.abs(np.log2(lengths[:, 0] / lengths[:, 1]))
+    both = np.array([bool(a and b) for a, b in zip(said, original, strict=True)], bool)
+    return np.where(both, np.clip(ratio - 1, 0, 1), 0.0)
+
+
+def _nothing_in_common(
+    cases: pd.DataFrame, said: Sequence[str], original: Sequence[str], common: Strengths
+) -> Strengths:
+    """Return how little of the text was heard, as far as the recogniser was sure compared with its other cases."""
+    both = np.array([min(len(a), len(b)) >= _SHORT for a, b in zip(said, original, strict=True)], bool)
+    sure = cases.groupby("model_version", dropna=False)["model_confidence"].rank(pct=True).fillna(0.5)
+    return np.where(both, (1 - common) ** 2 * sure.to_numpy(np.float64), 0.0)
+
+
+def _text_of_a_neighbour(
+    cases: pd.DataFrame, said: Sequence[str], original: Sequence[str], common: Strengths
+) -> Strengths:
+    """Return how much better the text fits what was heard in a clip nearby than what was heard in its own."""
+    best = np.zeros(len(cases))
+    long = np.array([len(text) >= _SHORT for text in said], bool)
+    for group in ("recording_id", "speaker_id"):
+        known = cases[cases[group].notna()].sort_values([group, "start", "recorded_at", "case_id"])
+        index, key = known.index.to_numpy(), known[group].to_numpy()
+        for step in range(1, _NEIGHBOURS + 1):
+            near = np.flatnonzero(key[step:] == key[:-step])
+            for here, there in ((index[near], index[near + step]), (index[near + step], index[near])):
+                fits = _alike([said[i] for i in here], [original[i] for i in there])
+                same = np.array([said[i] == said[j] for i, j in zip(here, there, strict=True)], bool)
+                np.maximum.at(best, here, np.where(same, 0.0, fits - common[here]))
+    return np.where(long, np.clip(best, 0, 1), 0.0)
+
+
+def _second_opinion(said: Sequence[str], original: Sequence[str], heard: Sequence[dict[str, str]]) -> Strengths:
+    """Return how much more like the transcript than like the correction another recogniser's text is, at most."""
+    rows = [(i, normalise(text)) for i, texts in enumerate(heard) for text in texts.values() if said[i]]
+    found = np.zeros(len(said))
+    if rows:
+        index = np.array([i for i, _ in rows])
+        texts = [text for _, text in rows]
+        to_original, to_said = (_alike(texts, [side[i] for i in index]) for side in (original, said))
+        np.maximum.at(found, index, np.clip(to_original - to_said, 0, 1))
+    return found
+
+
+def _annotators_apart(cases: pd.DataFrame, corrections: pd.DataFrame) -> Strengths:
+    """Return how different the texts are that people stand by."""
+    human = corrections[by_people(corrections["method"]) & ~corrections["undone"]]
+    last = human.drop_duplicates(["case_id", "author"], keep="last")
+    texts = last.groupby("case_id")["corrected_transcript"].unique()
+    several = texts[texts.map(len) > 1]
+    apart: dict[str, float] = {str(case_id): _apart(list(found)) for case_id, found in several.items()}
+    disputed = cases["conflicting_corrections"].to_numpy() > 0
+    return np.where(disputed, cases["case_id"].map(apart).fillna(0).to_numpy(np.float64), 0.0)
+
+
+def _apart(texts: list[str]) -> float:
+    """Return 0.2 for texts that differ in form alone, up to 1 for texts with nothing in common."""
+    plain = [normalise(text) for text in texts]
+    least = min(fuzz.ratio(one, other) for one in plain for other in plain) / 100
+    return 0.2 + 0.8 * (1 - least)

@@ -1,0 +1,103 @@
+"""Suspect corrections: each sign is found, and a wrong one comes to the top."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from conftest import case_row, case_table
+from mondegreen import suspects, witnesses
+
+TEXTS = (
+    "the harbour was empty when we came back",
+    "she plays the second violin in an orchestra",
+    "nobody told him that the train had left",
+    "put the blue parcel on top of the cupboard",
+    "our neighbour grows tomatoes on the roof",
+    "it rained for three days without a break",
+)
+NO_CORRECTIONS = pd.DataFrame({name: pd.Series(dtype="str") for name in ("case_id", "method", "author")}).assign(
+    corrected_transcript=pd.Series(dtype="str"), undone=pd.Series(dtype="bool")
+)
+
+
+def heard(text: str) -> str:
+    return text.replace("the", "a").replace("was", "is").replace("on", "and")
+
+
+def rows(**changes: Any) -> list[dict[str, Any]]:
+    """Return 24 honest cases of four recordings, number 7 changed."""
+    made = []
+    for number in range(24):
+        text = f"{TEXTS[number % 6]} {('north', 'south', 'east', 'west')[number // 6]}"
+        known = {"corrected_transcript": text, "original_transcript": heard(text), "model_confidence": number / 24}
+        known |= {"recording_id": f"r{number // 6}", "start": 10.0 * number, "end": 10.0 * number + 2}
+        made.append(case_row(number, **known | (changes if number == 7 else {})))
+    return made
+
+
+def first(made: list[dict[str, Any]], corrections: pd.DataFrame = NO_CORRECTIONS, **named: Any) -> Any:
+    ranked = suspects.rank(case_table(made), corrections, **named)
+    assert len(ranked) == len(made)
+    assert ranked["score"].between(0, 1).all()
+    assert ranked["score"].is_monotonic_decreasing
+    assert {reason for found in ranked["reasons"] for reason in found} <= set(suspects.SIGNS)
+    return ranked.iloc[0]
+
+
+def test_honest_corrections_are_not_suspect():
+    ranked = suspects.rank(case_table(rows()), NO_CORRECTIONS)
+    assert suspects.summary(ranked)["cases"] == 0
+    assert suspects.warning(suspects.summary(ranked), len(ranked)) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "changes"),
+    [
+        ("speaking_rate", {"duration": 0.3}),
+        ("words_dropped", {"corrected_transcript": "rain", "original_transcript": heard(" ".join(TEXTS))}),
+        ("nothing_in_common", {"corrected_transcript": "zigzag jukebox hymn by pyx", "model_confidence": 1.0}),
+        ("text_of_a_neighbour", {"corrected_transcript": f"{TEXTS[2]} south"}),
+    ],
+)
+def test_a_wrong_correction_comes_first(reason: str, changes: dict[str, Any]):
+    found = first(rows(**changes))
+    assert found["case_id"] == "case-00007"
+    assert reason in found["reasons"]
+
+
+def test_another_recogniser_hears_what_the_first_one_did():
+    made = rows(corrected_transcript="she paints in an old orchard house south")
+    original = made[7]["original_transcript"]
+    found = first(made, heard=[{"asr-2": original} if number == 7 else {} for number in range(24)])
+    assert found["case_id"] == "case-00007"
+    assert found["reasons"][0] == "second_opinion"
+
+
+def test_people_who_disagree():
+    made = rows(conflicting_corrections=1)
+    texts = ["she plays the second violin", "a storm is coming", "taken back"]
+    corrections = pd.DataFrame(
+        {"case_id": "case-00007", "method": "manual", "author": list("abc"), "corrected_transcript": texts}
+    ).assign(undone=[False, False, True])
+    found = first(made, corrections)
+    assert (found["case_id"], list(found["reasons"])) == ("case-00007", ["annotators_apart"])
+    alike = corrections.assign(corrected_transcript=["kiss the sky", "Kiss the sky.", ""])
+    assert first(made, alike)["score"] < found["score"]
+
+
+def test_what_else_was_heard():
+    same = {"pcm_sha256": "f" * 64}
+    made = [case_row(number, **same, model_version=f"asr-{number}") for number in range(3)]
+    made[2]["withdrawn"] = True
+    corrections = pd.DataFrame(
+        {
+            "case_id": ["case-00000", "case-00000", "case-00000"],
+            "method": ["model:ears", "model:consensus", "rule:x"],
+            "corrected_transcript": ["kiss a sky", "no witness", "no witness"],
+            "undone": False,
+        }
+    )
+    others = witnesses.transcripts(case_table(made), corrections)
+    assert others(made[0]) == {"asr-1": "kiss this guy 1", "ears": "kiss a sky"}
+    assert others(made[1]) == {"asr-0": "kiss this guy 0"}
