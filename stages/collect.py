@@ -9,6 +9,7 @@ import pandas as pd
 from mondegreen import batches, cases, executor, log, params, performance, tables
 from mondegreen.errors import DataError
 from mondegreen.measured import measured
+from mondegreen.precision import precision
 from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, MEASURES, PERFORMANCE
 from mondegreen.shelf import Shelf
 from mondegreen.stage import run
@@ -62,6 +63,7 @@ def metrics(events: log.Log, found: pd.DataFrame, ranked: pd.DataFrame, normalis
         "withdrawals_of_unknown": int((~cases.known_withdrawals(events)).sum()),
         "disputed_cases": int((found["conflicting_corrections"] > 0).sum()),
         "error_types": {str(name): int(count) for name, count in types.items()},
+        "correctors": precision(found, ranked, normaliser),
         "normaliser": normaliser,
         "errors": {"all": corpus(corrected)}
         | {str(language): corpus(rows) for language, rows in corrected.groupby(languages)},

@@ -84,6 +84,16 @@ def metrics(cases: pd.DataFrame, valid: pd.DataFrame, **changes: object) -> dict
             "corrections": candidates,
             "corrections_of_unknown_cases": 0,
             "disputed_cases": 0,
+            "correctors": {
+                "model:<b>": {
+                    **{"corrections": 9, "judged": 4, "same_words": 0.5, "exact": 0.25, "better": 0.75, "worse": 0.0},
+                    **{"wer": 0.1, "original_wer": 0.4},
+                },
+                "rule:unjudged": {
+                    **dict.fromkeys(("same_words", "exact", "better", "worse", "wer", "original_wer")),
+                    **{"corrections": 3, "judged": 0},
+                },
+            },
             "normaliser": "basic-1",
             "errors": {"all": rates},
         },

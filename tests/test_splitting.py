@@ -28,9 +28,16 @@ PARAMS = Params(
     alpha=0.5,
     max_share=0.5,
     min_shared_words=8,
+    train_methods="manual, user_feedback, model:consensus",
 )
 TEXTS = ("speaker_id", "recording_id", "audio_sha256", "pcm_sha256", "original_transcript", "corrected_transcript")
-DEFAULTS = {"original_transcript": "heard", "corrected_transcript": "said", "error_types": ["substitution"]}
+TEXTS += ("correction_method",)
+DEFAULTS = {
+    "correction_method": "manual",
+    "original_transcript": "heard",
+    "corrected_transcript": "said",
+    "error_types": ["substitution"],
+}
 
 
 def frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
@@ -353,3 +360,36 @@ def test_the_rows_and_the_report():
         assert list(report["left_out"][reason]["error_types"]) == ["deletion", "empty"]
     assert json.loads(json.dumps(report, sort_keys=True)) == report
     assert json.dumps(report, sort_keys=True) == json.dumps(report)
+
+
+def test_only_people_are_evaluated_on_and_only_named_methods_train():
+    methods = ("manual", "model:consensus", "rule:loop-removal", "user_feedback")
+    cases = frame({"speaker_id": f"s{n // 4}", "correction_method": methods[n % 4]} for n in range(120))
+    result = split(cases, NOTHING, PARAMS)
+    rows = result.rows.groupby("split")["correction_method"].agg(set)
+    assert rows["validation"] == rows["test"] == {"manual", "user_feedback"}
+    assert rows["train"] == {"manual", "user_feedback", "model:consensus"}
+    left = result.left_out["reason"].value_counts()
+    assert left["method_may_not_train"] == 30
+    assert left["machine_corrected"] == 30 - (result.rows["correction_method"] == "model:consensus").sum() > 0
+
+
+def test_a_component_without_a_persons_correction_trains():
+    machines = {"speaker_id": "s1", "correction_method": "model:consensus"}
+    cases = frame([machines] * 20 + [{"speaker_id": "s2"}, {"speaker_id": "s3"}])
+    result = split(cases, NOTHING, PARAMS)
+    assert result.report["sizes"] == {"train": 20, "validation": 1, "test": 1}
+    with pytest.raises(DataError, match="at least 1 more needed"):
+        split(cases[:21], NOTHING, PARAMS)
+    with pytest.raises(DataError, match="train_methods='user_feedback'"):
+        split(cases[:20], NOTHING, replace(PARAMS, train_methods="user_feedback"))
+    with pytest.raises(DataError, match="no case is left in train"):
+        split(speakers(9), NOTHING, replace(PARAMS, train_methods="user_feedback"))
+    with pytest.raises(ParamsError, match="train_methods names 'people'"):
+        split(cases, NOTHING, replace(PARAMS, train_methods="people"))
+
+
+def test_a_frozen_case_whose_person_took_the_correction_back_is_not_evaluated_on():
+    cases = frame([{"speaker_id": f"s{n}"} for n in range(9)] + [{"correction_method": "model:consensus"}])
+    result = split(cases, frozen({"c0009": "test", "c0001": "test"}), PARAMS)
+    assert result.left_out.values.tolist() == [["c0009", "machine_corrected"]]

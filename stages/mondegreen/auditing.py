@@ -26,6 +26,7 @@ from yaml import YAMLError  # `datasets` reads the card with it
 
 from mondegreen import audio
 from mondegreen.dataset import ROW_GROUP_BYTES, features, shard_name, split_order
+from mondegreen.methods import by_people
 from mondegreen.pairs import pair_keys
 from mondegreen.perturbation import PEAK
 from mondegreen.schemas import AUGMENTED, FAILURE, UNLABELLED
@@ -51,6 +52,7 @@ PROBLEMS = {
     "clipped_copy": "copies that reach full scale",
     "stray_copy": "copies outside of train, or of a case that is not in train",
     "empty_text": "cases of speech without a text",
+    "machine_corrected": "cases of validation or test that no person corrected",
     "wrong_wer": "cases whose wer is not that of their texts",
     "duplicate_case": "case_ids of more than one row",
     "duplicate_audio": "sounds of more than one row",
@@ -258,6 +260,8 @@ def _check_texts(rows: pd.DataFrame, expected: pd.DataFrame, findings: _Findings
     empty = rows["text"].fillna("").str.strip() == ""
     wanted = rows["split"] != UNLABELLED
     findings.add("empty_text", rows.loc[empty & wanted & ~rows["case_id"].isin(silent), "case_id"])
+    evaluated = ~rows["split"].isin(["train", UNLABELLED])
+    findings.add("machine_corrected", rows.loc[evaluated & ~by_people(rows["correction_method"]), "case_id"])
     wer = (rows["word_errors"] / rows["reference_words"].where(rows["reference_words"] > 0)).round(DIGITS)
     same = ((wer - rows["wer"]).abs() < 2 * 10**-DIGITS) | (wer.isna() & rows["wer"].isna())
     findings.add("wrong_wer", rows.loc[~same, "case_id"])

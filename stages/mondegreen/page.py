@@ -150,7 +150,30 @@ def _quality(report: Report) -> Html:
     warnings = tag("ul", *(tag("li", line) for line in found["warnings"] or ["No warning."]))
     known = tag("figure", _caption("Worth knowing"), warnings)
     rejected = tag("figure", _caption("Why candidates were rejected", lead), reasons)
-    return join([_grid(figures.quality(report), known), rejected])
+    return join([_grid(figures.quality(report), known), rejected, _correctors(report)])
+
+
+def _correctors(report: Report) -> Html | None:
+    found = report["correctors"]
+    if not found:
+        return None
+    rows = [
+        [
+            tag("code", tag("bdi", method)),
+            f"{each['corrections']:,}",
+            f"{each['judged']:,}",
+            *(_share(each[name]) for name in ("same_words", "better", "worse")),
+            f"{_share(each['wer'])} (before: {_share(each['original_wer'])})",
+        ]
+        for method, each in found.items()
+    ]
+    says = "Right, better and worse are shares of the judged cases, those that a person has corrected too."
+    heads = ["method", "cases", "judged", "right words", "better", "worse", "WER"]
+    return tag("figure", _caption("Automatic corrections", says), table(heads, rows))
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else percent(value)
 
 
 def _caption(name: str, says: str = "") -> Html:

@@ -65,6 +65,7 @@ class Split:
     alpha: float = _range(0, 1)
     max_share: float = _range(0, 1)
     min_shared_words: int = _range(1, 1000)
+    train_methods: str
 
 
 @dataclass(frozen=True, kw_only=True)

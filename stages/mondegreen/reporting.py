@@ -70,6 +70,7 @@ def report(
         "performance_trends": trends,
         "models": models(flat),
         "measurements": measurements(flat),
+        "correctors": metrics["collect"]["correctors"],
         "data_quality_assessment": quality_assessment(metrics["quality"], metrics["gate"]),
         "dataset": dataset(splits, metrics),
         "error_types": error_types(kept, valid),

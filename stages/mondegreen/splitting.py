@@ -17,10 +17,19 @@ from mondegreen.balancing import SPLITS, primary_error_types, select, selection_
 from mondegreen.components import KEYS, connect, explain, link_keys, links, shared_counts
 from mondegreen.errors import DataError, ParamsError
 from mondegreen.freezing import EVALUATION, LINKS_EVALUATION, LINKS_TRAIN, counts, force, sides
+from mondegreen.methods import MACHINE_CORRECTED, MAY_NOT_TRAIN, by_people, may_train, refused
 from mondegreen.params import Split as Params
 from mondegreen.placement import Floats, place_components
 
-REASONS = ("balanced_out", "below_min_error_score", LINKS_TRAIN, LINKS_EVALUATION, "over_max_samples")
+REASONS = (
+    "balanced_out",
+    "below_min_error_score",
+    LINKS_TRAIN,
+    LINKS_EVALUATION,
+    MACHINE_CORRECTED,
+    MAY_NOT_TRAIN,
+    "over_max_samples",
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,14 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
     cases = cases.sort_values("case_id", ignore_index=True)
     _check_unique(cases["case_id"])
     cases["primary_error_type"] = primary_error_types(cases)
-    eligible = _eligible(cases, ledger, params.min_error_score)
+    people = by_people(cases["correction_method"])
+    trains = may_train(cases["correction_method"], params.train_methods)
+    eligible = _eligible(cases, ledger, params.min_error_score) & (people | trains)
+    if not eligible.any():
+        raise DataError(
+            f"no valid case has a person's correction or one of split.train_methods={params.train_methods!r}: "
+            "correct some ('mondegreen correct CASE_ID TEXT')"
+        )
     if not eligible.all():  # what trained in a release holds its component, whatever the threshold is now
         anchors = pd.concat([cases[~eligible], *([] if anchors is None else [anchors])], ignore_index=True)
     assignment = assign(
@@ -76,9 +92,12 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
         test_ratio=params.test_ratio,
         min_shared_words=params.min_shared_words,
         anchors=anchors,
+        train_only=~people[eligible].reset_index(drop=True),
     )
+    unfit = refused(assignment.cases["split"], people[eligible].to_numpy(), trains[eligible].to_numpy())
+    _check_not_empty(assignment.cases["split"][unfit.isna()], params)
     selection = select(
-        assignment.cases.dropna(subset="split"),
+        assignment.cases[unfit.isna()].dropna(subset="split"),
         seed=params.seed,
         ratios=_ratios(params.train_ratio, params.validation_ratio, params.test_ratio),
         max_samples=params.max_samples,
@@ -86,7 +105,9 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
         alpha=params.alpha,
         max_share=params.max_share,
     )
-    table = _with_reasons(cases[["case_id", "primary_error_type"]], eligible, assignment.cases, selection.reasons)
+    unfit.update(selection.reasons)
+    table = _with_reasons(cases[["case_id", "primary_error_type"]], eligible, assignment.cases, unfit)
+    table.loc[~(people | trains), "reason"] = MAY_NOT_TRAIN
     kept = table["reason"].isna()
     rows = cases[kept].assign(split=table["split"], component=table["component"])
     rows = rows.iloc[rows["split"].map(SPLITS.index).argsort(kind="stable")].reset_index(drop=True)
@@ -106,6 +127,7 @@ def assign(
     test_ratio: float,
     min_shared_words: int,
     anchors: pd.DataFrame | None = None,
+    train_only: pd.Series | None = None,
 ) -> Assignment:
     """Give every case the split of its component; `cases` need a `primary_error_type` (see `primary_error_types`).
 
@@ -113,11 +135,12 @@ def assign(
     `freezing.force`). All other components are placed by scikit-learn so that the splits' sizes, in cases, come near
     the ratios and their error types near those of all cases. `anchors` are cases that the ledger names but that are
     not valid any more (an older duplicate, a withdrawal): they are not put out, yet what they connect still goes to
-    their split.
+    their split. `train_only` tells which of `cases` can only train: a free component that has no other goes to train.
     Raises `DataError` when a split would be empty or a case_id is not unique.
     """
     ratios = np.array(list(_ratios(train_ratio, validation_ratio, test_ratio).values()))
-    cases = cases.sort_values("case_id", ignore_index=True)
+    only = pd.Series(False, cases.index) if train_only is None else train_only
+    cases = cases.assign(train_only=only).sort_values("case_id", ignore_index=True)
     linked = _with_anchors(cases, anchors, ledger)
     _check_unique(linked["case_id"])
     keys = link_keys(linked, min_shared_words=min_shared_words)
@@ -128,6 +151,9 @@ def assign(
     table = table.assign(split=forced.split, reason=forced.reason, component=forced.component)
     table, free, keys = table.iloc[: len(cases)].copy(), forced.free[: len(cases)], keys.iloc[: len(cases)]
     explanation = explain(table["component"], keys)
+    trained = free & ~table["component"].isin(table["component"][~cases["train_only"]]).to_numpy()
+    table.loc[trained, "split"] = "train"
+    free = free & ~trained
     _check_enough(table, free, explanation)
     table.loc[free, "split"] = _place(table, free, ratios, seed)
     if len(linked) > len(cases):  # a component is named by a case that is there
@@ -149,6 +175,15 @@ def _eligible(cases: pd.DataFrame, ledger: pd.DataFrame, min_error_score: float)
 def _frozen(ledger: pd.DataFrame) -> pd.Series:
     """Return the cases that were in validation or test of a release: they stay."""
     return ledger.loc[ledger["split"].isin(EVALUATION), "case_id"]
+
+
+def _check_not_empty(kept: pd.Series, params: Params) -> None:
+    """Raise `DataError` where no case is left in a split whose corrections may be there."""
+    if empty := [name for name in SPLITS if name not in set(kept.dropna())]:
+        raise DataError(
+            f"no case is left in {', '.join(empty)}: validation and test hold people's corrections alone, train those "
+            f"of split.train_methods={params.train_methods!r}; correct more, or change it in params.yaml"
+        )
 
 
 def _with_reasons(cases: pd.DataFrame, eligible: pd.Series, assigned: pd.DataFrame, dropped: pd.Series) -> pd.DataFrame:

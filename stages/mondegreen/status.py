@@ -32,6 +32,8 @@ def status(root: Path) -> dict[str, Any]:
         "uncorrected_examples": _uncorrected(root),
         "withdrawn_cases": built.get("withdrawn_cases", 0),
         "correction_rate": built.get("correction_rate", 0.0),
+        "correctors": built.get("correctors", {}),
+        "suspect_corrections": quality.get("suspects", {}).get("cases", 0),
         "error_type_distribution": built.get("error_types", {}),
         "waiting_in_inbox": waiting,
         "gate_passed": quality.get("passed"),

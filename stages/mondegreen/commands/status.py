@@ -52,11 +52,23 @@ def _lines(state: dict[str, Any]) -> list[str]:
         lines += [
             f"  {plain(kind):<{width}} {count:>7}  {'▇' * max(1, 30 * count // most)}" for kind, count in types.items()
         ]
+    if state["correctors"]:
+        lines += ["", "automatic corrections, against people's where both exist"]
+        lines += [f"  {plain(method)}: {_precision(found)}" for method, found in state["correctors"].items()]
     if state["uncorrected_examples"]:
         lines += ["", "uncorrected, for example"]
         lines += [
             f"  {plain(case)}  {plain(text) or '(heard nothing)'}"
             for case, text in state["uncorrected_examples"].items()
         ]
+    if count := state["suspect_corrections"]:
+        lines += ["", f"{count} corrections are suspect: data/suspects.parquet says which, and why"]
     lines += ["", *(f"note: {note}" for note in state["notes"])] if state["notes"] else []
     return [*lines, "", f"next: {state['next']}"]
+
+
+def _precision(found: dict[str, Any]) -> str:
+    said = f"{found['corrections']} cases, {found['judged']} of them judged"
+    if not found["judged"]:
+        return said
+    return f"{said}: {found['same_words']:.0%} have the right words, {found['better']:.0%} are better than before"
