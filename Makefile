@@ -16,7 +16,7 @@ RUN = PATH="$$(cd "$(BIN)" && pwd):$$PATH"
 PYTEST = $(RUN) python -m pytest
 PARALLEL = -n logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: all env repro check lint quick test bench deps lock clean help
+.PHONY: all env repro check lint quick test bench label-studio deps lock clean help
 .DELETE_ON_ERROR:
 
 all: repro
@@ -45,6 +45,12 @@ test: env  ## the whole test suite
 bench: env  ## measures against floors, in one run
 	@$(RUN) python tests/bench/bench.py
 
+label-studio:  ## holds tasks and imports against Label Studio's own SDK, in build/label-studio
+	@python=$(python); [ -n "$$python" ] || { echo 'make: no Python >= 3.11 with venv' >&2; exit 1; }; \
+	[ -x build/label-studio/bin/python ] || "$$python" -m venv build/label-studio; \
+	build/label-studio/bin/python -m pip install -qq --disable-pip-version-check label-studio-sdk==2.1.2
+	@build/label-studio/bin/python tests/sdk/label_studio.py
+
 deps: env  ## lists in dvc.yaml the code that each stage imports
 	@$(RUN) python tests/closure.py
 
@@ -57,7 +63,7 @@ clean:  ## removes the environment and tools' caches; no data
 	rm -rf "$(VENV)" build dist stages/mondegreen.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help:
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile
 
 # The lock that was installed is kept beside the environment and compared by content: a fresh checkout's new
 # modification times alone install nothing again. A changed lock makes a new environment, so nothing old stays in it.

@@ -392,4 +392,4 @@ def test_a_component_without_a_persons_correction_trains():
 def test_a_frozen_case_whose_person_took_the_correction_back_is_not_evaluated_on():
     cases = frame([{"speaker_id": f"s{n}"} for n in range(9)] + [{"correction_method": "model:consensus"}])
     result = split(cases, frozen({"c0009": "test", "c0001": "test"}), PARAMS)
-    assert result.left_out.values.tolist() == [["c0009", "machine_corrected"]]
+    assert result.left_out.values.tolist() == [["c0009", "machine_corrected", "test", "c0009"]]

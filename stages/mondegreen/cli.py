@@ -17,6 +17,7 @@ from mondegreen.terminal import plain
 COMMANDS = {
     "record": "record one failed transcription",
     "correct": "record what was really said in a case, in a file of cases, or as a corrector suggests",
+    "label-studio": "hand cases to Label Studio, and take its annotations back",
     "import": "record the cases of a CSV, JSON Lines or Parquet file",
     "review": "correct cases on a page, by keyboard",
     "ingest": "seal what was recorded into a batch in data/raw",
