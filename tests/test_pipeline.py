@@ -264,6 +264,7 @@ def _visit(clone: Clone, command: str) -> None:
                 assert b"What was really said" in page.read()
         finally:
             running.send_signal(signal.SIGINT)
+            running.communicate()  # its last words: with the pipe closed before them, it would fail
     assert running.returncode == 0
 
 

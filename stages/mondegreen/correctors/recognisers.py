@@ -146,8 +146,8 @@ class Transformers:
         """Return what it hears; the model is loaded the first time, and finds out the language by itself."""
         with self._lock:
             if self._pipeline is None:
-                module = _import("transformers", "transformers torch")
-                self._pipeline = module.pipeline("automatic-speech-recognition", model=self._model)
+                make = _import("transformers", "transformers torch").pipeline
+                self._pipeline = _loaded(self.name, lambda: make("automatic-speech-recognition", model=self._model))
             found = self._pipeline({"raw": waveform, "sampling_rate": RATE})
         return Heard(str(found["text"]).strip())
 
@@ -169,9 +169,11 @@ class FasterWhisper:
         """Return what it hears; the model is loaded the first time."""
         with self._lock:
             if self._loaded is None:
-                self._loaded = _import("faster_whisper", "faster-whisper").WhisperModel(self._model)
+                make = _import("faster_whisper", "faster-whisper").WhisperModel
+                self._loaded = _loaded(self.name, lambda: make(self._model))
             tongue = (language or "").split("-")[0].split("_")[0].lower()
-            segments, _ = self._loaded.transcribe(waveform, language=tongue or None)
+            known = tongue if tongue in self._loaded.supported_languages else None  # None: it finds out by itself
+            segments, _ = self._loaded.transcribe(waveform, language=known)
             found = list(segments)
         seconds = sum(segment.end - segment.start for segment in found)
         logs = sum(segment.avg_logprob * (segment.end - segment.start) for segment in found)
@@ -209,3 +211,11 @@ def _import(module: str, packages: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise CorrectorError(f"{module} is not installed: pip install {packages}") from error
+
+
+def _loaded(name: str, load: Callable[[], Any]) -> Any:
+    """Return the model that `load` returns; weights that are not here or cannot be used are a `CorrectorError`."""
+    try:
+        return load()
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise CorrectorError(f"{name} cannot be loaded: {str(error)[:300]}") from error
