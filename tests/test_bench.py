@@ -36,6 +36,13 @@ def test_the_rows_of_the_recorder():
     assert sum(bool(row["target"]) for row in found.values()) == 6
 
 
+@pytest.mark.xdist_group("cloud")
+def test_the_rows_of_the_upload():
+    found = rows("upload")
+    assert len(found) == 6
+    assert sum(bool(row["target"]) for row in found.values()) == 4
+
+
 @pytest.mark.dvc
 @pytest.mark.xdist_group("dvc")
 def test_the_rows_of_the_pipeline():

@@ -138,7 +138,7 @@ class _Arriving:
                 continue
             if complete:
                 read.folder, read.parts = folder, {part for part in read.parts if part >= folder}
-            parts = [f"{folder}/{name}" for name in self._place.files(f"events/{sender}/{folder}")]
+            parts = [f"{folder}/{name}" for name in self._place.tree(f"events/{sender}/{folder}")]
             new = [part for part in parts if part not in read.parts]
             for start in range(0, len(new), _AHEAD):
                 some = new[start : start + _AHEAD]

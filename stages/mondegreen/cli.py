@@ -25,6 +25,7 @@ COMMANDS = {
     "environment": "show, choose or set the bucket that data goes to",
     "push": "bring this commit's data to the remote, and make sure that it is all there",
     "pull": "bring the data of this commit here",
+    "publish": "put the dataset of a release where training jobs load it",
     "performance": "record and show how models do",
     "status": "show the cases, the dataset, and what to do next",
     "report": "show where the built report is, or copy it",

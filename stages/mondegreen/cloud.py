@@ -85,6 +85,23 @@ class Bucket:
         permissions = credentials.WRITE if write else credentials.READ
         credentials.check(self.bucket, self._fs.base, self._fs.credentials, permissions)
 
+    def folders(self, prefix: str = "") -> list[str]:
+        """Return the names right behind `prefix` that end with a slash, in order, without either."""
+        token, found = None, []
+        while True:
+            answer = self._call(
+                "GET",
+                f"b/{quote(self.bucket)}/o",
+                prefix=self._prefix + prefix,
+                delimiter="/",
+                fields="nextPageToken,prefixes",
+                maxResults=_PAGE,
+                pageToken=token,
+            )
+            found += [each.removeprefix(self._prefix + prefix).rstrip("/") for each in answer.get("prefixes", ())]
+            if not (token := answer.get("nextPageToken")):
+                return sorted(found)
+
     def list(self, prefix: str = "", *, start: str = "") -> Iterator[tuple[str, Stored]]:
         """Yield the names that begin with `prefix`, from `start` on, in order, with what is known of each."""
         token = None
@@ -120,9 +137,12 @@ class Bucket:
         content: bytes = headers_and_content[1]
         return content
 
-    def upload(self, source: Path | bytes, name: str, *, md5: str = "", advance: Advance = nothing) -> Stored:
+    def upload(
+        self, source: Path | bytes, name: str, *, md5: str = "", new: bool = False, advance: Advance = nothing
+    ) -> Stored:
         """Put a file or bytes under `name`, replacing what is there; return what the service has then.
 
+        With `new`, `FileExistsError` is raised where anything is there, and nothing is changed.
         With `md5` (hex) the service refuses any other content. `advance` is told the bytes as they leave, and takes
         them back (a negative number) when a request is repeated.
         """
@@ -133,9 +153,12 @@ class Bucket:
             if md5:
                 meta["md5Hash"] = base64.b64encode(bytes.fromhex(md5)).decode()
             send = self._send_whole if size <= _CHUNK else self._send_chunks
-            return _stored(self._sync(send, file, size, meta, advance, limit=limit))
+            condition = {"ifGenerationMatch": "0"} if new else {}
+            return _stored(self._sync(send, file, size, meta, condition, advance, limit=limit))
 
-    async def _send_whole(self, file: Any, size: int, meta: dict[str, str], advance: Advance) -> Any:
+    async def _send_whole(
+        self, file: Any, size: int, meta: dict[str, str], condition: dict[str, str], advance: Advance
+    ) -> Any:
         file.seek(0)
         mark = uuid.uuid4().hex
         head = f"--{mark}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(meta)}\r\n--{mark}\r\n"
@@ -148,16 +171,20 @@ class Bucket:
             "POST",
             f"{self._fs._location}/upload/storage/v1/b/{quote(self.bucket)}/o",
             uploadType="multipart",
+            **condition,
             headers={"Content-Type": f"multipart/related; boundary={mark}"},
             data=_Counted(b"".join(body), advance, size),
             json_out=True,
         )
 
-    async def _send_chunks(self, file: Any, size: int, meta: dict[str, str], advance: Advance) -> Any:
+    async def _send_chunks(
+        self, file: Any, size: int, meta: dict[str, str], condition: dict[str, str], advance: Advance
+    ) -> Any:
         headers, _ = await self._fs._call(
             "POST",
             f"{self._fs._location}/upload/storage/v1/b/{quote(self.bucket)}/o",
             uploadType="resumable",
+            **condition,
             name=meta["name"],
             json=meta,
         )

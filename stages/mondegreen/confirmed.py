@@ -10,7 +10,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,11 +134,15 @@ def _path(spool: Path, url: str, ending: str) -> Path:
 
 @contextmanager
 def alone(spool: Path, url: str) -> Iterator[bool]:
-    """Be the one uploader of `spool` to `url` for a while; False where another process is."""
+    """Be the one uploader of `spool` to `url` for a while; False where another process is.
+
+    From now on `spool` is known to be uploaded there (see `targets`).
+    """
     path = _path(spool, url, ".lock")
     with spools.spool_errors(path):
         spools.make_folder(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.pwrite(fd, url.rstrip("/").encode(), 0)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,9 +155,11 @@ def alone(spool: Path, url: str) -> Iterator[bool]:
 
 
 def targets(spool: Path) -> list[str]:
-    """Return the addresses that `spool` is uploaded to."""
-    found = []
-    for path in sorted((spool / "upload").glob("*.jsonl")):
-        with path.open("rb") as file:
-            found.append(str(json.loads(file.readline())["url"]))
-    return found
+    """Return the addresses that `spool` is uploaded to: what is not confirmed there yet must stay in it."""
+    return [path.read_text() for path in sorted((spool / "upload").glob("*.lock"))]
+
+
+def removable(spool: Path) -> Callable[[Path], bool]:
+    """Return whether a segment of `spool` is confirmed by every address that it goes to, as a function of it."""
+    states = [Confirmed(spool, url) for url in targets(spool)]
+    return lambda segment: all(state.covers(segment) for state in states)

@@ -62,6 +62,11 @@ def find(root: Path, name: str | None = None) -> Environment:
     )
 
 
+def address(part: str, *, url: str | None = None, name: str | None = None) -> str:
+    """Return `url` if it is given, else where `part` is in the bucket of the environment `name`, or the chosen one."""
+    return url or find(repository.root(), name).address(part)
+
+
 def choose(root: Path, name: str) -> Environment:
     """Make `name` the default of this clone alone, in .dvc/config.local."""
     if "YOUR-" in find(root, name).url:

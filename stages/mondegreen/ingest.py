@@ -3,7 +3,8 @@
 1. read every segment, live ones too; drop events that a batch already holds
 2. seal the rest as a batch (it appears whole, or not at all)
 3. track the batch with DVC (`track`); a batch that a crash left untracked is tracked first
-4. only then remove the segments that no writer holds any more, and the audio that is now in a batch
+4. only then remove the segments that no writer holds any more, and the audio that is now in a batch; where the spool
+   is uploaded, what the cloud has not confirmed stays
 """
 
 import fcntl
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mondegreen import batches, events, sealing, spool
+from mondegreen import batches, confirmed, events, sealing, spool
 from mondegreen.errors import DataError
 from mondegreen.sealing import Clip
 from mondegreen.spool import Contents, Damage
@@ -37,6 +38,8 @@ class Ingested:
     torn: int = 0
     """Segments whose last line was never finished (a crash, or a write going on just now)."""
     damaged: list[Damage] = field(default_factory=list)
+    unsent: int = 0
+    """Segments that stay in the spool until they are uploaded."""
     missing_audio: list[str] = field(default_factory=list)
     """Cases whose audio is neither in the spool nor in any batch."""
 
@@ -76,7 +79,7 @@ def ingest(
             batch = sealing.seal(raw, waiting.newest, lines, clips, packed)
             result.batch = batch.name
             track(batch)
-        _clean(source, waiting)
+        _clean(source, waiting, result)
     return result
 
 
@@ -137,12 +140,15 @@ def _untracked(raw: Path) -> list[Path]:
     return [folder for folder in theirs if not folder.with_name(f"{folder.name}.dvc").exists()]
 
 
-def _clean(source: Path, waiting: _Waiting) -> None:
-    """Remove finished segments and the audio of their events: all of it is in a batch by now.
+def _clean(source: Path, waiting: _Waiting, result: Ingested) -> None:
+    """Remove finished segments and the audio of their events: all of it is in a batch by now, and uploaded if it is.
 
     A recorder that stores the same audio at this very moment loses nothing: readers find it by content in the batch.
     """
+    removable = confirmed.removable(source)
     for contents, named in waiting.segments:
-        if spool.remove_finished(contents):
+        if not removable(contents.segment):
+            result.unsent += 1
+        elif spool.remove_finished(contents):
             for audio in named:
                 spool.audio_path(source, audio).unlink(missing_ok=True)

@@ -1,157 +1,98 @@
-"""A place in the cloud that objects are put to and read from: Google Cloud Storage, or any address that fsspec knows.
+"""A place that recorded data and releases go to: a bucket, or a folder (`file:///mnt/share`), by the same few verbs.
 
-An object is put once, never changed, and only taken for put when the answer confirms its size and checksum.
+What is put counts as put when the answer confirms its size and MD5.
 """
 
 import hashlib
-import logging
-import os
-from base64 import b64encode
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from mondegreen.errors import CloudError
+from mondegreen.cloud import SCHEME, Bucket
+from mondegreen.errors import CloudError, DamagedError
+from mondegreen.remotes import Folder
 
 WORKERS = 8
 """Objects that are under way at once."""
 
 
 class Place:
-    """A folder at `url`; names are relative to it, with slashes. Every failure is a `CloudError`."""
+    """What lies below `url`; names are relative to it, with slashes. Any number of threads may use it."""
 
     def __init__(self, url: str) -> None:
-        """Raise `CloudError` where nothing can be reached in the way that `url` says."""
+        """Raise `CloudError` for an address of no known kind, and where there are no credentials."""
         self.url = url.rstrip("/")
-        with self._failures(self.url):
-            self._fs, self._root = _connect(self.url)
-        self._google = "gs" in self._fs.protocol
+        scheme, _, path = self.url.partition("://")
+        if scheme not in ("gs", "file") or not path.strip("/"):
+            raise CloudError(f"{url} is no place: give a bucket (gs://BUCKET/FOLDER) or a folder (file:///FOLDER)")
+        self._at: Bucket | Folder = Bucket(self.url) if self.url.startswith(SCHEME) else Folder(Path(path))
+
+    def check(self, *, write: bool = True) -> None:
+        """Make sure within seconds that this can be read, and written to; raises `CloudError` that says what to do."""
+        self._at.check(write=write)
 
     def put(self, name: str, content: bytes | Path) -> None:
         """Store `content`, bytes or a file, under a name that stands for just this content.
 
-        Where it lies there already, nothing is sent again; where something else does, it is damaged, and replaced.
+        Where it lies there already, nothing is replaced; where something else does, that is damaged, and replaced.
         """
         try:
-            self._put(name, content, mode="create")
+            self._put(name, content, new=True)
         except FileExistsError:
             if not self.holds(name, content):
-                self._put(name, content, mode="overwrite")
+                self._put(name, content, new=False)
 
-    def replace(self, name: str, content: bytes) -> None:
+    def replace(self, name: str, content: bytes | Path) -> None:
         """Store `content` under `name`, whatever was there."""
-        self._put(name, content, mode="overwrite")
+        self._put(name, content, new=False)
+
+    def _put(self, name: str, content: bytes | Path, *, new: bool) -> None:
+        size, md5 = _facts(content)
+        try:
+            stored = self._at.upload(content, name, md5=md5, new=new)
+        except FileNotFoundError as error:
+            raise self._absent() from error
+        if stored.size != size or stored.md5 not in ("", md5):
+            raise DamagedError(f"{self.url}/{name} did not arrive as it was sent: it is sent again by the next run")
 
     def holds(self, name: str, content: bytes | Path) -> bool:
         """Return whether just this content lies under `name`."""
-        with self._failures(name):
-            try:
-                found = self._fs.info(self._path(name))
-            except FileNotFoundError:
-                return False
-            size = len(content) if isinstance(content, bytes) else content.stat().st_size
-            if found["size"] != size:
-                return False
-            return _md5(content) == (found["md5Hash"] if self._google else _md5(self._fs.cat_file(self._path(name))))
+        size, md5 = _facts(content)
+        found = self._at.stat(name)
+        return found is not None and found.size == size and md5 == (found.md5 or _facts(self._at.read(name))[1])
+
+    def exists(self, name: str) -> bool:
+        """Return whether anything lies under `name`."""
+        return self._at.stat(name) is not None
 
     def read(self, name: str) -> bytes:
-        """Return the object; raises `FileNotFoundError` where there is none."""
-        with self._failures(name):
-            content: bytes = self._fs.cat_file(self._path(name))
-        return content
+        """Return an object; raises `FileNotFoundError` where there is none."""
+        return self._at.read(name)
 
-    def files(self, folder: str) -> dict[str, int]:
-        """Return the sizes of the objects right in `folder`, by name without it; none where it does not exist."""
-        return {name: found["size"] for name, found in self._list(folder) if found["type"] != "directory"}
+    def remove(self, name: str) -> None:
+        """Remove an object; none is fine."""
+        self._at.delete(name)
+
+    def tree(self, folder: str) -> dict[str, str]:
+        """Return the MD5 (hex, '' where it is not known) of every object below `folder`, by name without it."""
+        try:
+            return {name.removeprefix(f"{folder}/"): found.md5 for name, found in self._at.list(f"{folder}/")}
+        except FileNotFoundError as error:
+            raise self._absent() from error
 
     def folders(self, folder: str) -> list[str]:
-        """Return the folders right in `folder`."""
-        return [name for name, found in self._list(folder) if found["type"] == "directory"]
-
-    def _list(self, folder: str) -> list[tuple[str, dict[str, Any]]]:
-        with self._failures(folder):
-            try:
-                found = self._fs.ls(self._path(folder), detail=True)
-            except FileNotFoundError:
-                return []
-        return sorted((each["name"].rstrip("/").rpartition("/")[2], each) for each in found)
-
-    def _put(self, name: str, content: bytes | Path, *, mode: str) -> None:
-        options = {"mode": mode, "consistency": "md5"} if self._google else {}
-        with self._failures(name):
-            path = self._path(name)
-            if not self._google and mode == "create" and self._fs.exists(path):
-                raise FileExistsError(path)
-            if isinstance(content, bytes):
-                self._fs.pipe_file(path, content, **options)
-            else:
-                self._fs.put_file(str(content), path, **options)
-            if not self._google and not self.holds(name, content):
-                raise CloudError(f"{self.url}/{name} is not what was sent: it is sent again by the next run")
-
-    def _path(self, name: str) -> str:
-        return f"{self._root}/{name}" if name else self._root
-
-    @contextmanager
-    def _failures(self, what: str) -> Iterator[None]:
-        """Turn whatever a client of the cloud may raise into `CloudError`; of `OSError`, two kinds are answers."""
+        """Return the names of the folders right in `folder`, in order."""
         try:
-            yield
-        except (FileNotFoundError, FileExistsError, CloudError):
-            raise
-        except _troubles() as error:
-            where = what if "://" in what else f"{self.url}/{what}"
-            raise CloudError(f"{where}: {_reason(error)}") from error
+            return self._at.folders(f"{folder}/")
+        except FileNotFoundError as error:
+            raise self._absent() from error
+
+    def _absent(self) -> CloudError:
+        return CloudError(f"there is no bucket for {self.url}: correct the address, or make it (see docs/cloud.md)")
 
 
-def _connect(url: str) -> tuple[Any, str]:
-    """Return the file system behind `url`, and the path of `url` in it."""
-    try:
-        import fsspec
-
-        if url.startswith("gs://"):
-            # its gRPC side asks for permissions that are not needed here, and hangs where there is no such server
-            os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-            # without a handler of its own, what gcsfs logs before each retry would be on the terminal
-            logging.getLogger("gcsfs").addHandler(logging.NullHandler())
-            options = {"token": "anon"} if os.environ.get("STORAGE_EMULATOR_HOST") else {"token": "google_default"}
-            fs, root = fsspec.url_to_fs(url, use_listings_cache=False, requests_timeout=_timeout(), **options)
-        else:
-            fs, root = fsspec.url_to_fs(url, auto_mkdir=True, use_listings_cache=False)
-    except ImportError as error:
-        raise CloudError(f"{url} needs another package: pip install 'mondegreen[gcs]' ({error})") from error
-    return fs, root.rstrip("/")
-
-
-def _timeout() -> Any:
-    """No limit for a whole transfer, whatever its size, but one for a connection on which nothing moves."""
-    import aiohttp
-
-    return aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=60)
-
-
-def _troubles() -> tuple[type[BaseException], ...]:
-    """Return what the clients raise when something is wrong with the cloud or the way to it."""
-    troubles: list[type[BaseException]] = [OSError, ValueError, RuntimeError, KeyError]
-    try:
-        from aiohttp import ClientError
-        from gcsfs.retry import ChecksumError, HttpError
-        from google.auth.exceptions import GoogleAuthError
-    except ImportError:
-        return tuple(troubles)
-    return (*troubles, ClientError, HttpError, ChecksumError, GoogleAuthError)
-
-
-def _reason(error: BaseException) -> str:
-    said = str(error).strip().replace("\n", " ")
-    return said[:300] if said else type(error).__name__
-
-
-def _md5(content: bytes | Path) -> str:
+def _facts(content: bytes | Path) -> tuple[int, str]:
+    """Return size and MD5 (hex)."""
     if isinstance(content, bytes):
-        digest = hashlib.md5(content, usedforsecurity=False)
-    else:
-        with content.open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
-    return b64encode(digest.digest()).decode()
+        return len(content), hashlib.md5(content, usedforsecurity=False).hexdigest()
+    with content.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        return file.tell(), digest.hexdigest()

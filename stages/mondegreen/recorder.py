@@ -265,9 +265,9 @@ class Recorder:
             return spool.store_audio(self.path, source, _ext(audio), sync=self._sync)
 
     def _append(self, event: events.Event) -> None:
-        self._write(events.encode(event))
+        self._write(events.encode(event), (event.get("audio") or {"bytes": 0})["bytes"])
 
-    def _write(self, lines: bytes) -> None:
+    def _write(self, lines: bytes, audio: int = 0) -> None:
         with self._lock, spool.spool_errors(self.path):
             segment = self._segment or self._begin()
             self._segment = None  # until the write has succeeded: a segment with a torn tail is never appended to
@@ -276,10 +276,11 @@ class Recorder:
             except BaseException:
                 segment.close()
                 raise
-            if segment.size < spool.SEGMENT_BYTES:
-                self._segment = segment
-            else:
+            segment.audio += audio
+            if segment.full:
                 segment.close()
+            else:
+                self._segment = segment
 
     def _begin(self) -> spool.Segment:
         self._accompany()

@@ -30,7 +30,9 @@ class Remote(Protocol):
     def read(self, name: str) -> bytes:
         """Return a small object; raises `FileNotFoundError`."""
 
-    def upload(self, source: Path, name: str, *, md5: str = "", advance: Advance = nothing) -> Stored:
+    def upload(
+        self, source: Path | bytes, name: str, *, md5: str = "", new: bool = False, advance: Advance = nothing
+    ) -> Stored:
         """Put a file under `name`, whole or not at all."""
 
     def download(self, name: str, target: Path, advance: Advance = nothing) -> None:
@@ -60,6 +62,11 @@ class Folder:
         except OSError as error:
             raise CloudError(f"the remote {self.path} cannot be used: {error}") from error
 
+    def folders(self, prefix: str = "") -> list[str]:
+        """Return the folders right in the folder `prefix`, in order."""
+        here = self.path / prefix
+        return sorted(each.name for each in here.iterdir() if each.is_dir()) if here.is_dir() else []
+
     def list(self, prefix: str = "") -> Iterator[tuple[str, Stored]]:
         """Yield what is there, without what is being written just now."""
         for folder, _, names in os.walk(self.path / prefix):
@@ -81,10 +88,15 @@ class Folder:
         """Return a small object; raises `FileNotFoundError`."""
         return (self.path / name).read_bytes()
 
-    def upload(self, source: Path, name: str, *, md5: str = "", advance: Advance = nothing) -> Stored:
-        """Copy a file, whole or not at all."""
+    def upload(
+        self, source: Path | bytes, name: str, *, md5: str = "", new: bool = False, advance: Advance = nothing
+    ) -> Stored:
+        """Copy a file or bytes, whole or not at all; with `new`, raise `FileExistsError` where anything is there."""
+        if new and (self.path / name).exists():
+            raise FileExistsError(self.path / name)
         _copy(source, self.path / name, advance)
-        return Stored(source.stat().st_size, "", source.stat().st_mtime)
+        known = (self.path / name).stat()
+        return Stored(known.st_size, "", known.st_mtime)
 
     def download(self, name: str, target: Path, advance: Advance = nothing) -> None:
         """Copy an object to `target`."""
@@ -117,11 +129,14 @@ def open_remote(config: Mapping[str, Any], name: str) -> Remote:
     return Folder(Path(url))
 
 
-def _copy(source: Path, target: Path, advance: Advance) -> None:
+def _copy(source: Path | bytes, target: Path, advance: Advance) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     hidden = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        shutil.copyfile(source, hidden)
+        if isinstance(source, bytes):
+            hidden.write_bytes(source)
+        else:
+            shutil.copyfile(source, hidden)
         hidden.replace(target)
     finally:
         hidden.unlink(missing_ok=True)

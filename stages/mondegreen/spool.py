@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,9 @@ from mondegreen.events import Event
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 """A segment that has grown this large is finished and a new one begun, so that ingest can remove it."""
+
+SEGMENT_AUDIO = 256 * 1024 * 1024
+"""So is one that names this much audio: what is removed is always a segment with its audio."""
 
 _CHUNK = 1024 * 1024
 
@@ -40,6 +43,8 @@ class Segment:
         start = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         self.path = folder / f"{start}-{host}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
         self.size = 0
+        self.audio = 0
+        """Bytes of audio that its events name."""
         hidden = folder / f".{self.path.name}.new"
         self._fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -54,6 +59,11 @@ class Segment:
         if sync:
             os.fdatasync(self._fd)
         self.size += written
+
+    @property
+    def full(self) -> bool:
+        """It is time for a new one."""
+        return self.size >= SEGMENT_BYTES or self.audio >= SEGMENT_AUDIO
 
     def close(self) -> None:
         """Give up the lock: the segment is finished."""
@@ -193,9 +203,9 @@ def read_segment(segment: Path) -> Contents:
     return Contents(segment, len(data), found, damaged, torn)
 
 
-def read(spool: Path) -> Iterator[Contents]:
-    """Yield the contents of every segment in `spool`, oldest first; one that is removed meanwhile is passed over."""
-    for segment in segments(spool):
+def read(spool: Path, some: Iterable[Path] | None = None) -> Iterator[Contents]:
+    """Yield the contents of `some` segments, by default of all in `spool`, oldest first; one that is gone is passed."""
+    for segment in segments(spool) if some is None else some:
         try:
             yield read_segment(segment)
         except FileNotFoundError:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mondegreen import events, spool
 from mondegreen.confirmed import Confirmed
-from mondegreen.errors import CloudError, RecordError
+from mondegreen.errors import CloudError, RecordError, UnreachableError
 from mondegreen.place import WORKERS, Place
 
 EVERY = 2.0
@@ -78,7 +78,12 @@ class Uploader:
         state = self.confirmed
         state.open()
         for folder in (state.parts // FOLDER, state.parts // FOLDER + 1):
-            found = self.place.files(f"events/{state.sender}/{folder:06}")
+            try:
+                found = self.place.tree(f"events/{state.sender}/{folder:06}")
+            except UnreachableError:
+                raise
+            except CloudError:  # who may add need not be allowed to list
+                break
             if any(int(name.partition("-")[0]) > state.parts for name in found):
                 state.rename_sender()
                 state.open()
@@ -130,6 +135,8 @@ class Uploader:
                 intact = path.name.startswith(hashlib.file_digest(file, "sha256").hexdigest())
         except FileNotFoundError:
             intact = False
+            if self.place.exists(f"audio/{path.name[:2]}/{path.name}"):  # removed here because it was uploaded
+                return path.name, 0
         if not intact:
             self.say(f"audio {path.name} is gone or damaged in {self.path}: its case goes up without it")
             return "", 0

@@ -25,6 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import uploads
 from material import clip, events
 from running import ROOT, Clone, Usage
 from table import Row, at_most, heading, line, machine, within
@@ -354,9 +355,21 @@ def copy_and_hash(files: list[Path], target: Path) -> None:
             hashlib.file_digest(copied, "md5")
 
 
+def upload(bench: Bench) -> Iterator[Row]:
+    """Live upload to an emulator: what it costs the recorder, its lag, and what one more record costs."""
+    sizes = bench.sizes
+    yield from uploads.rows(
+        bench.folder,
+        records=sizes.records,
+        seconds=20 * sizes.records / 1000,
+        audio=min(sizes.clip_bytes, 100_044),
+        cases=sizes.cases,
+    )
+
+
 BENCHES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     found.__name__.replace("_", "-"): found
-    for found in (record, record_audio, processes, imports, cases, nothing, audio)
+    for found in (record, record_audio, processes, imports, cases, nothing, audio, upload)
 }
 
 

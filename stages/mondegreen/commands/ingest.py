@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from mondegreen import arrivals, ingest, repository
+from mondegreen import arrivals, environments, ingest, repository
 from mondegreen.errors import DataError
 from mondegreen.place import Place
 from mondegreen.terminal import plain, progress
@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a folder, or where agents upload to, such as gs://bucket/learning_data; default: {repository.INBOX}",
     )
     parser.add_argument(
+        "--environment", metavar="NAME", help="instead: where agents upload to in this one, see mondegreen environment"
+    )
+    parser.add_argument(
         "--without-audio", action="store_true", help="from the cloud: take cases whose audio is not there, too"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
@@ -30,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ingest and say what was done; exit status 1 when something could not be read."""
     root = repository.root()
+    if args.environment and not args.spool:
+        args.spool = environments.address(environments.LEARNING, name=args.environment)
     if args.spool and "://" in args.spool:
         return _from_cloud(args, root)
     spool = Path(args.spool) if args.spool else root / repository.INBOX
@@ -46,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _from_cloud(args: argparse.Namespace, root: Path) -> int:
     place = Place(args.spool)
+    place.check(write=False)
     staging = root / ".dvc/tmp/mondegreen" / hashlib.sha256(place.url.encode()).hexdigest()[:16]
     with progress(0, "B", place.url, scale=True) as advance:
         arrived, done = arrivals.ingest_from(
@@ -96,6 +102,10 @@ def _lines(done: ingest.Ingested) -> list[str]:
         lines.append(f"{done.repeated} events repeated others in the spool, such as equal rows of an import: kept once")
     if done.torn:
         lines.append(f"{done.torn} segments end in an unfinished line (a crash, or a write going on): left as they are")
+    if done.unsent:
+        lines.append(
+            f"{done.unsent} segments stay in the spool until they are uploaded (a recorder or 'mondegreen upload')"
+        )
     if done.missing_audio:
         lines.append(f"the audio of {len(done.missing_audio)} cases is gone, such as {done.missing_audio[0]}")
     for damage in done.damaged[:20]:

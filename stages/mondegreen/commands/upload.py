@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from mondegreen import confirmed
+from mondegreen import confirmed, keeping
 from mondegreen.errors import DataError
 from mondegreen.place import Place
 from mondegreen.terminal import plain
@@ -18,8 +18,16 @@ EXAMPLE = "mondegreen upload data/inbox --to gs://bucket/learning_data --watch"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("spool", nargs="?", type=Path, default=Path("data/inbox"), help="default: %(default)s")
-    parser.add_argument("--to", required=True, metavar="URL", help="such as gs://bucket/learning_data")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--to", metavar="URL", help="such as gs://bucket/learning_data; needs no repository")
+    where.add_argument("--environment", metavar="NAME", help="default: the chosen one, see mondegreen environment")
     parser.add_argument("--watch", action="store_true", help="go on until stopped, and try again after an outage")
+    parser.add_argument(
+        "--keep",
+        type=keeping.parse,
+        metavar="10GB|7d",
+        help="remove from the folder what is uploaded, oldest first, beyond this size or age; default: keep everything",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object at the end")
 
 
@@ -27,24 +35,37 @@ def run(args: argparse.Namespace) -> int:
     """Upload and say what went up."""
     if not args.spool.is_dir():
         raise DataError(f"{args.spool} is not a folder: give the folder that the recorder writes to")
-    with confirmed.alone(args.spool, args.to) as first:
+    url = args.to or _address(args.environment)
+    with confirmed.alone(args.spool, url) as first:
         if not first:
-            raise DataError(f"another process uploads {args.spool} to {args.to}: it sends everything, let it work")
-        uploader = Uploader(args.spool, Place(args.to), _say)
+            raise DataError(f"another process uploads {args.spool} to {url}: it sends everything, let it work")
+        uploader = Uploader(args.spool, Place(url), _say)
+        tidy = keeping.Tidy(args.spool, args.keep, _say) if args.keep else _nothing
         if args.watch:
-            watch(uploader, _wait)
+            watch(uploader, _wait, tidy)
         else:
             uploader.send()
+            tidy()
     done = {"events": uploader.sent_events, "clips": uploader.sent_audio, "bytes": uploader.sent_bytes}
     if args.json:
         print(json.dumps(done))
     else:
-        print(f"{args.to}: {done['events']} events and {done['clips']} clips went up ({done['bytes'] / 1e6:.1f} MB)")
+        print(f"{url}: {done['events']} events and {done['clips']} clips went up ({done['bytes'] / 1e6:.1f} MB)")
     return 0
+
+
+def _address(environment: str | None) -> str:
+    from mondegreen import environments  # loads what an agent's machine need not have
+
+    return environments.address(environments.LEARNING, name=environment)
 
 
 def _say(line: str) -> None:
     print(plain(line), file=sys.stderr, flush=True)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _wait(seconds: float) -> bool:
