@@ -138,7 +138,8 @@ def test_from_recording_to_dataset_and_back(clone: Clone, tmp_path: Path):
 
 
 API = """
-import json, sys
+import json, os, sys
+os.environ["NO_GCE_CHECK"] = "true"
 sys.path.insert(0, "stages")
 import pandas
 from datasets import Audio, load_dataset

@@ -16,7 +16,9 @@ from mondegreen.arrivals import ingest_from
 from mondegreen.cli import main
 from mondegreen.errors import DataError
 from mondegreen.ingest import ingest
+from mondegreen.integration import IntegratedDataManagementSystem
 from mondegreen.place import WORKERS, Place
+from mondegreen.resending import resend
 from mondegreen.upload import Uploader
 
 pytestmark = pytest.mark.xdist_group("cloud")
@@ -316,3 +318,40 @@ def test_what_keep_means():
     assert keeping.parse("7d") == keeping.Keep(seconds=7 * 86400)
     with pytest.raises(DataError, match="10GB"):
         keeping.parse("much")
+
+
+def test_what_was_lost_or_damaged_there_is_sent_again(cloud: Proxy, inbox: Path, tmp_path: Path):
+    ids = []
+    for number in range(6):
+        ids += record(inbox, number)
+        upload(inbox)
+    deleted, cut, replaced = sorted(objects(cloud, "events/"))[1:4]
+    clip, gone = sorted(objects(cloud, "audio/"))[:2]
+    cloud.target.delete("bucket", deleted)
+    cloud.target.write("bucket", cut, cloud.target.read("bucket", cut)[:-20])
+    cloud.target.write("bucket", replaced, b"x" * 100)
+    cloud.target.write("bucket", clip, b"RIFF")
+    cloud.target.delete("bucket", gone)
+    arrived, _ = take(tmp_path)
+    assert arrived.damaged
+    with confirmed.alone(inbox, URL):
+        uploader = Uploader(inbox, Place(URL), print)
+        done = resend(uploader)
+        assert (done.events, done.clips, len(done.removed), done.left) == (3, 2, 2, [])
+        assert resend(uploader).events == 0
+        uploader.confirmed.close()
+    arrived, _ = take(tmp_path)
+    assert (arrived.damaged, arrived.missing, arrived.held) == ([], [], 0)
+    assert sorted(sealed(tmp_path)) == sorted(ids)
+
+
+def test_the_system_uploads_what_it_records(cloud: Proxy, inbox: Path, tmp_path: Path, caplog):
+    system = IntegratedDataManagementSystem(inbox, use_gcs=True, gcs_bucket_name="bucket")
+    ids = [system.record_failed_transcription(sound(0.1), "kiss this guy", "kiss the sky", inference_time=0.5)]
+    assert system.data_manager.recorder.uploaded(timeout=60)
+    system.data_manager.recorder.close()
+    take(tmp_path)
+    assert sealed(tmp_path) == ids
+    alone = IntegratedDataManagementSystem(tmp_path / "elsewhere", use_gcs=True)
+    assert alone.record_failed_transcription(None, "no repository, no bucket")
+    assert "nothing is uploaded" in caplog.text

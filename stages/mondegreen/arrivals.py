@@ -19,6 +19,7 @@ from typing import Any
 from mondegreen import batches, events, ingest, spool
 from mondegreen.errors import DataError, RecordError
 from mondegreen.place import WORKERS, Place
+from mondegreen.upload import is_intact
 
 _AHEAD = 4 * WORKERS
 """Parts that are read at once."""
@@ -156,7 +157,7 @@ class _Arriving:
         except FileNotFoundError:  # removed since it was listed
             content = b""
         self._advance(len(content))
-        if f"-{hashlib.sha256(content).hexdigest()}.jsonl" == name[-71:]:
+        if is_intact(name, content):
             return content
         self.found.damaged.append(name)
         return None

@@ -100,6 +100,10 @@ class Confirmed:
         if self._room <= 0:
             self.open()
 
+    def rewind(self, segment: Path, end: int) -> None:
+        """Forget that what lies behind byte `end` of `segment` is there."""
+        self._add({"ends": {segment.name: end}}, sync=True)
+
     def _add(self, fact: dict[str, Any], *, sync: bool) -> None:
         if self._fd is None:
             raise SpoolError(f"{self.path} is not open for adding")

@@ -43,10 +43,10 @@ class DataManager:
     A case is visible to every reader, in any process, as soon as it is recorded: nothing is held in memory.
     """
 
-    def __init__(self, local_storage_dir: str | os.PathLike[str] = "data/inbox") -> None:
-        """Use the spool `local_storage_dir`; it is made when first needed."""
+    def __init__(self, local_storage_dir: str | os.PathLike[str] = "data/inbox", *, upload: str | None = None) -> None:
+        """Use the spool `local_storage_dir`; it is made when first needed. `upload` is the recorder's."""
         self.path = Path(local_storage_dir)
-        self.recorder = Recorder(self.path)
+        self.recorder = Recorder(self.path, upload=upload)
 
     def store_failed_case(
         self,

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mondegreen import ingest, reporting, repository, transfer
+from mondegreen import environments, ingest, publishing, reporting, repository, transfer
 from mondegreen.data_manager import DataManager
 from mondegreen.errors import CloudError, DataError, RepositoryError
 from mondegreen.finetuning_pipeline import FinetuningDatasetPipeline
 from mondegreen.metadata_tracker import MetadataTracker
 from mondegreen.objects import Store
+from mondegreen.place import Place
 from mondegreen.tables import write_json
 from mondegreen.transfer import Transfer
 from mondegreen.version_control import DataVersionControl
@@ -29,10 +30,14 @@ class IntegratedDataManagementSystem:
         gcs_bucket_name: str | None = None,
         project_id: str | None = None,
     ) -> None:
-        """Use the spool `base_dir`. `use_gcs` is where `sync_all_to_gcs` goes; nothing else needs a network."""
+        """Use the spool `base_dir`.
+
+        With `use_gcs`, all that is recorded is uploaded in the background, to `gcs_bucket_name` or the bucket of the
+        chosen environment; no call waits for the network, or fails without it.
+        """
         self.base_dir = Path(base_dir)
         self.use_gcs, self.gcs_bucket_name, self.project_id = use_gcs, gcs_bucket_name, project_id
-        self.data_manager = DataManager(base_dir)
+        self.data_manager = DataManager(base_dir, upload=self._learning_data() if use_gcs else None)
         self.metadata_tracker = MetadataTracker(base_dir)
         self.finetuning_pipeline = FinetuningDatasetPipeline(self.data_manager)
         self.version_control = DataVersionControl()
@@ -155,6 +160,7 @@ class IntegratedDataManagementSystem:
     def sync_all_to_gcs(self) -> None:
         """Ingest what waits and push all data to the default remote; raises `CloudError` when it is not all there.
 
+        In a bucket, the newest release is published as well, and with `use_gcs` all that was recorded is uploaded.
         With `use_gcs` or a bucket's name, the remote must be on Google Cloud Storage, in that bucket.
         """
         root = self.finetuning_pipeline.root
@@ -162,12 +168,28 @@ class IntegratedDataManagementSystem:
         if self.base_dir.is_dir():
             ingest.ingest(self.base_dir, root / repository.RAW, track=repository.track)
         _complete(transfer.push(root, Store(root)), "'mondegreen push' says what to do")
+        environment = environments.find(root)
+        if environment.url.startswith("gs://") and publishing.releases(root):
+            publishing.publish(publishing.gather(root), Place(environment.address("")))
+        recorder = self.data_manager.recorder
+        if recorder.upload and not recorder.uploaded(timeout=60):
+            raise CloudError(f"not all that was recorded is in {recorder.upload} yet: it is kept, and upload goes on")
 
     def sync_all_from_gcs(self) -> None:
         """Pull the data of this commit from the default remote; raises `CloudError`, changing nothing, if it cannot."""
         root = self.finetuning_pipeline.root
         self._check_remote(root)
         _complete(transfer.pull(root, Store(root)), "whoever has them runs 'mondegreen push'")
+
+    def _learning_data(self) -> str | None:
+        """Return where recorded data goes; None, and a warning in the log, where nothing says so."""
+        if self.gcs_bucket_name:
+            return f"gs://{self.gcs_bucket_name}/{environments.LEARNING}"
+        try:
+            return environments.find(repository.root(self.base_dir)).address(environments.LEARNING)
+        except RepositoryError as error:
+            _log.warning("nothing is uploaded while it is recorded: %s", error)
+            return None
 
     def _check_remote(self, root: Path) -> None:
         url = repository.default_remote(root)

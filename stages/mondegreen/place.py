@@ -4,6 +4,7 @@ What is put counts as put when the answer confirms its size and MD5.
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from mondegreen.cloud import SCHEME, Bucket
@@ -53,11 +54,15 @@ class Place:
         if stored.size != size or stored.md5 not in ("", md5):
             raise DamagedError(f"{self.url}/{name} did not arrive as it was sent: it is sent again by the next run")
 
-    def holds(self, name: str, content: bytes | Path) -> bool:
-        """Return whether just this content lies under `name`."""
-        size, md5 = _facts(content)
-        found = self._at.stat(name)
-        return found is not None and found.size == size and md5 == (found.md5 or _facts(self._at.read(name))[1])
+    def holds(self, name: str, content: bytes | Path, listed: Mapping[str, str] | None = None) -> bool:
+        """Return whether just this content lies under `name`; `listed` is a `tree` of its folder that is at hand."""
+        _, md5 = _facts(content)
+        if listed is None:
+            found = self._at.stat(name)
+            there = found.md5 if found else None
+        else:
+            there = listed.get(name.rpartition("/")[2])
+        return there is not None and md5 == (there or _facts(self._at.read(name))[1])
 
     def exists(self, name: str) -> bool:
         """Return whether anything lies under `name`."""

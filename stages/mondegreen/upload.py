@@ -64,14 +64,14 @@ class Uploader:
         What had been confirmed by then stays confirmed.
         """
         before = self.sent_events
-        self._begin()
+        self.begin()
         with ThreadPoolExecutor(WORKERS) as pool:
             for part in self._parts():
                 self._send_audio(part, pool)
                 self._send_part(part)
         return self.sent_events - before
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Begin a state that the place agrees with: a number that it has and we do not means that ours is outdated."""
         if self._begun:
             return
@@ -117,7 +117,7 @@ class Uploader:
     def _send_audio(self, part: _Part, pool: ThreadPoolExecutor) -> None:
         """Send the audio of a part; what fails does not keep the rest from being confirmed."""
         failed: CloudError | None = None
-        for future in [pool.submit(self._send_clip, path) for path in part.audio.values()]:
+        for future in [pool.submit(self.send_clip, path) for path in part.audio.values()]:
             try:
                 name, size = future.result()
             except CloudError as error:
@@ -129,7 +129,8 @@ class Uploader:
         if failed:
             raise failed
 
-    def _send_clip(self, path: Path) -> tuple[str, int]:
+    def send_clip(self, path: Path) -> tuple[str, int]:
+        """Send a clip and return its name and size; '' where it is no longer here as it was recorded."""
         try:
             with path.open("rb") as file:
                 intact = path.name.startswith(hashlib.file_digest(file, "sha256").hexdigest())
@@ -149,6 +150,11 @@ class Uploader:
         self.place.put(f"events/{state.sender}/{state.parts // FOLDER:06}/{name}", content)
         state.add_part(part.ends)
         self.sent_events, self.sent_bytes = self.sent_events + len(part.lines), self.sent_bytes + part.size
+
+
+def is_intact(name: str, content: bytes) -> bool:
+    """Return whether `content` is what the name of a part says."""
+    return name.endswith(f"-{hashlib.sha256(content).hexdigest()}.jsonl")
 
 
 def _unsent(segment: Path, end: int) -> Iterator[tuple[list[bytes], int]]:

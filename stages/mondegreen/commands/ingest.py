@@ -104,7 +104,8 @@ def _lines(done: ingest.Ingested) -> list[str]:
         lines.append(f"{done.torn} segments end in an unfinished line (a crash, or a write going on): left as they are")
     if done.unsent:
         lines.append(
-            f"{done.unsent} segments stay in the spool until they are uploaded (a recorder or 'mondegreen upload')"
+            f"{done.unsent} segments stay in the spool until they are uploaded, by a recorder or 'mondegreen upload'; "
+            "where nothing is to be uploaded any more, remove the folder 'upload' in it"
         )
     if done.missing_audio:
         lines.append(f"the audio of {len(done.missing_audio)} cases is gone, such as {done.missing_audio[0]}")

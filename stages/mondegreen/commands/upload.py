@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from mondegreen import confirmed, keeping
+from mondegreen import confirmed, keeping, resending
 from mondegreen.errors import DataError
 from mondegreen.place import Place
 from mondegreen.terminal import plain
@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--to", metavar="URL", help="such as gs://bucket/learning_data; needs no repository")
     where.add_argument("--environment", metavar="NAME", help="default: the chosen one, see mondegreen environment")
+    parser.add_argument(
+        "--check", action="store_true", help="first send again what is lost or damaged there and still in the folder"
+    )
     parser.add_argument("--watch", action="store_true", help="go on until stopped, and try again after an outage")
     parser.add_argument(
         "--keep",
@@ -40,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         if not first:
             raise DataError(f"another process uploads {args.spool} to {url}: it sends everything, let it work")
         uploader = Uploader(args.spool, Place(url), _say)
+        if args.check:
+            _resend(uploader)
         tidy = keeping.Tidy(args.spool, args.keep, _say) if args.keep else _nothing
         if args.watch:
             watch(uploader, _wait, tidy)
@@ -58,6 +63,15 @@ def _address(environment: str | None) -> str:
     from mondegreen import environments  # loads what an agent's machine need not have
 
     return environments.address(environments.LEARNING, name=environment)
+
+
+def _resend(uploader: Uploader) -> None:
+    done = resending.resend(uploader)
+    _say(f"checked: {done.events} events and {done.clips} clips were not there as they should be, or new: sent")
+    for name in done.removed:
+        _say(f"removed there, as it was damaged and is sent again: {name}")
+    for name in done.left:
+        _say(f"damaged, and left there, as it holds events that are no longer here: {name}")
 
 
 def _say(line: str) -> None:
