@@ -237,6 +237,10 @@ def test_the_readme_runs(clone: Clone, tmp_path: Path):
     (clone.path / "failures.csv").write_text(
         "audio,hypothesis,reference\na.wav,kiss this guy,kiss the sky\nb.wav,,there's a bathroom on the right\n"
     )
+    hub = tmp_path / "hub.git"
+    clone.git("clone", "-q", "--bare", ".", str(hub))
+    clone.git("remote", "add", "origin", str(hub))
+    clone.git("push", "-q", "-u", "origin", "main")
     for block in clone.readme("python"):
         clone.run(sys.executable, "-c", f"import sys; sys.path.insert(0, 'stages')\n{block}")
     lines = [line for block in clone.readme("") for line in block.splitlines()]
@@ -250,7 +254,8 @@ def test_the_readme_runs(clone: Clone, tmp_path: Path):
         elif not command.startswith("git clone"):
             clone.run("bash", "-c", f"set -e; {path}; {command}")
     assert clone.metrics("collect")["batches"] >= 2
-    assert clone.git("log", "-1", "--format=%s").strip() == "Two hundred corrections from May"
+    assert "Two hundred corrections from May" in clone.git("log", "--format=%s")
+    assert "refs/tags/dataset@v1.0.0" in clone.git("ls-remote", "--tags", "origin")
 
 
 def _visit(clone: Clone, command: str) -> None:

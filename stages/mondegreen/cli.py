@@ -33,6 +33,8 @@ COMMANDS = {
     "rollback": "restore the data of a version in a new commit",
     "trace": "show the whole way of one case",
     "verify": "hash everything again: work tree, cache and remote",
+    "release": "make the built dataset a version",
+    "versions": "list the versions of the dataset",
     "evaluate": "measure a model on a split of the dataset, or compare two",
 }
 """Every sub-command with its line of help; `import` lives in the module `import_`."""

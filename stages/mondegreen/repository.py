@@ -26,12 +26,59 @@ def dvc(arguments: Sequence[str], cwd: Path) -> str:
     return _run([sys.executable, "-m", "dvc", *arguments], cwd)
 
 
-def git(arguments: Sequence[str], cwd: Path, *, env: Mapping[str, str] | None = None, text: str = "") -> str:
+def git(
+    arguments: Sequence[str], cwd: Path, *, env: Mapping[str, str] | None = None, text: str = "", quiet: bool = False
+) -> str:
     """Run `git ARGUMENTS` in `cwd` and return what it printed; raises `RepositoryError` with its last words.
 
-    `env` is added to the environment, `text` is what it reads.
+    `env` is added to the environment, `text` is what it reads; `quiet` runs none of the repository's hooks.
     """
-    return _run(["git", *arguments], cwd, env, text)
+    return _run(["git", *(["-c", "core.hooksPath=/dev/null"] if quiet else []), *arguments], cwd, env, text)
+
+
+def git_folder(root: Path) -> Path:
+    """Return the folder in which Git keeps the work tree's index and the like."""
+    return Path(git(["rev-parse", "--absolute-git-dir"], root).strip())
+
+
+def remote_tags(pattern: str, root: Path, seconds: float) -> dict[str, str] | None:
+    """Return the tags of the Git remote that match, each with its object; None where it is not heard of in time.
+
+    The remote is that of the branch, else `origin`; {} where there is none.
+    """
+    name = git(["config", "--default", "origin", f"branch.{branch(root)}.remote"], root).strip()
+    if name not in git(["remote"], root).split():
+        return {}
+    command = ["git", "ls-remote", "--tags", "--refs", name, f"refs/tags/{pattern}"]
+    env = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=root,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode != 0:
+        return None
+    return {name.removeprefix("refs/tags/"): object_ for object_, name in map(str.split, done.stdout.splitlines())}
+
+
+def branch(root: Path) -> str:
+    """Return the name of the branch that is checked out; '' where HEAD is detached."""
+    command = ["git", "symbolic-ref", "--quiet", "--short", "HEAD"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def changed(root: Path, *, env: Mapping[str, str] | None = None) -> list[str]:
+    """Return the paths that differ from the last commit, in index or work tree, and what in data or stages is new."""
+    said = git(["status", "--porcelain", "-z", "--no-renames", "--untracked-files=all"], root, env=env).split("\0")
+    return [line[3:] for line in said if line and (line[:2] != "??" or line[3:].startswith(("data/", "stages/")))]
 
 
 def cat(names: Sequence[str], cwd: Path) -> list[bytes | None]:

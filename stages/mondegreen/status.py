@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mondegreen import batches, repository, spool, tables
+from mondegreen import batches, repository, spool, tables, versions
 from mondegreen.errors import DataError
 
 EXAMPLES = 5
@@ -43,6 +43,7 @@ def status(root: Path) -> dict[str, Any]:
         "notes": _metrics(root, "split").get("notes", []),
         "up_to_date": not stale and not missing,
         "stale_stages": stale,
+        **_release(root),
     }
     return state | {"next": _next(state, missing, quality)}
 
@@ -50,6 +51,18 @@ def status(root: Path) -> dict[str, Any]:
 def stale_stages(root: Path) -> list[str]:
     """Return the stages of dvc.yaml that `dvc repro` would run again, and whatever else DVC says has changed."""
     return sorted(json.loads(repository.dvc(["status", "--json"], root) or "{}"))
+
+
+def _release(root: Path) -> dict[str, Any]:
+    """Return the last release, whether the dataset is another one by now, and which release was interrupted."""
+    if (root / ".git").exists() and (last := versions.latest(root)):
+        return {
+            "last_release": last.version,
+            "released_at": last.date,
+            "unreleased": last.dataset_hash != versions.built(root),
+            "interrupted_release": versions.unfinished(root),
+        }
+    return {"last_release": None, "released_at": None, "unreleased": True, "interrupted_release": ""}
 
 
 def _metrics(root: Path, name: str) -> dict[str, Any]:
@@ -85,6 +98,8 @@ def _missing_batches(root: Path) -> str:
 
 
 def _next(state: dict[str, Any], missing: str, quality: dict[str, Any]) -> str:
+    if state["interrupted_release"]:
+        return f"mondegreen release: finish {state['interrupted_release']}, which was interrupted"
     if missing:
         return missing
     if state["waiting_in_inbox"]:
@@ -99,4 +114,7 @@ def _next(state: dict[str, Any], missing: str, quality: dict[str, Any]) -> str:
         return f"{state['unknown']} corrections or withdrawals name no known case: mend the ids, or ingest their cases"
     if state["uncorrected_cases"]:
         return f"correct the {state['uncorrected_cases']} uncorrected cases: mondegreen correct CASE_ID TEXT"
-    return "nothing: everything is corrected and built; commit and dvc push if you have not"
+    if state["unreleased"] and state["dataset_passed"]:
+        since = f", the dataset is not that of {state['last_release']}" if state["last_release"] else ""
+        return f"everything is corrected and built: commit, then mondegreen release{since}"
+    return "nothing: everything is corrected, built and released; dvc push and git push if you have not"

@@ -42,6 +42,7 @@ def _lines(state: dict[str, Any]) -> list[str]:
         f"cases      {state['cases']}: {state['corrected_cases']} corrected ({rate} %), "
         f"{state['uncorrected_cases']} not, {state['withdrawn_cases']} withdrawn",
         f"dataset    {dataset}, {fresh}",
+        f"release    {_release(state)}",
         f"inbox      {waiting or 'empty'}",
     ]
     types = state["error_type_distribution"]
@@ -72,3 +73,10 @@ def _precision(found: dict[str, Any]) -> str:
     if not found["judged"]:
         return said
     return f"{said}: {found['same_words']:.0%} have the right words, {found['better']:.0%} are better than before"
+
+
+def _release(state: dict[str, Any]) -> str:
+    if not state["last_release"]:
+        return "none yet"
+    changed = "the dataset is another one by now" if state["unreleased"] else "it is the dataset as built"
+    return f"{state['last_release']} of {state['released_at'][:10]}, {changed}"
