@@ -4,6 +4,7 @@ Each sign is a strength in 0..1; a case's score is 1 minus the product of what t
 signs make a strong one. Nothing is rejected for it: it is an order in which a person looks again.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ SUSPECT = 0.7
 CHANCE = 0.45
 """How alike (0..1, `rapidfuzz.fuzz.ratio`) two texts are that have nothing to do with each other."""
 
+_DIGIT = re.compile(r"\d")
 _NEIGHBOURS = 3
 _MIN_CASES = 20  # with fewer there is no usual rate to be off
 _SHORT = 8  # characters: of shorter texts nothing can be said from how alike they are
@@ -90,7 +92,7 @@ def _words(cases: pd.DataFrame) -> tuple[list[str], list[str]]:
     for corrected, original, tag in zip(*columns, strict=True):
         language = None if pd.isna(tag) else str(tag)
         both = [normalise(text, language) for text in (corrected, original)]
-        if any(letter.isdigit() for text in both for letter in text):
+        if _DIGIT.search(both[0]) or _DIGIT.search(both[1]):
             spoken = read_out(tokens(corrected, language), tokens(original, language), language)
             both = [" ".join(words) for words in spoken]
         said.append(both[0])

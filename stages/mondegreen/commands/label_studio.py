@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the names in audio/ are appended to; default: /data/local-files/?d=FOLDER/audio/, Label Studio's "
         "local storage with the parent of FOLDER as its document root",
     )
-    sound.add_argument("--embed", action="store_true", help="audio inside tasks.json, as data: URLs; for a few clips")
+    sound.add_argument(
+        "--embed", action="store_true", help="audio in tasks.json, as data: URLs; not every Label Studio plays it"
+    )
     out.add_argument("--suggest", action="append", default=[], metavar="CORRECTOR", help="pre-annotate with it, too")
     out.add_argument("--limit", type=int, metavar="N", help="the first N cases")
     out.set_defaults(direct=_export)
