@@ -163,6 +163,8 @@ def test_a_consensus_needs_two_others():
     assert agreed(b="kiss the sky", c="kiss the sky", d="kiss this guy") is None, "as many stand by the transcript"
     assert agreed(b="kiss the sky", c="kiss the sky", d="a pie", e="a pie") is None
     assert agreed(b="", c="") is None
+    assert agreed(**{"b": "kiss the sky", "asr-2": "kiss the sky"}) is None, "nor is its next version"
+    assert agreed(**{"b-1": "kiss the sky", "b-2": "kiss the sky"}) is None, "two versions have one voice"
 
 
 def test_a_consensus_listens_only_where_the_records_leave_it_open():
@@ -180,7 +182,7 @@ def repository(tmp_path: Path, monkeypatch) -> Path:
     (tmp_path / ".dvc").mkdir()
     (tmp_path / "dvc.yaml").touch()
     with Recorder(tmp_path / "data/inbox") as recorder:
-        for model, text in (("asr-1", "KISS THIS GUY"), ("asr-2", "kiss the sky"), ("asr-3", "Kiss the sky")):
+        for model, text in (("asr-1", "KISS THIS GUY"), ("ears-1", "kiss the sky"), ("listener", "Kiss the sky")):
             recorder.failure(sound(), original_transcript=text, model_version=model, case_id=model, language="en")
     ingest.ingest(tmp_path / "data/inbox", tmp_path / "data/raw", track=lambda batch: None)
     with Recorder(tmp_path / "data/inbox") as recorder:

@@ -88,16 +88,24 @@ def test_people_who_disagree():
 
 def test_what_else_was_heard():
     same = {"pcm_sha256": "f" * 64}
-    made = [case_row(number, **same, model_version=f"asr-{number}") for number in range(3)]
+    made = [case_row(number, **same, model_version=("asr-1", "ears", "x")[number]) for number in range(3)]
     made[2]["withdrawn"] = True
     corrections = pd.DataFrame(
         {
             "case_id": ["case-00000", "case-00000", "case-00000"],
-            "method": ["model:ears", "model:consensus", "rule:x"],
+            "method": ["model:whisper/small", "model:consensus", "model:asr-2"],
             "corrected_transcript": ["kiss a sky", "no witness", "no witness"],
             "undone": False,
         }
     )
     others = witnesses.transcripts(case_table(made), corrections)
-    assert others(made[0]) == {"asr-1": "kiss this guy 1", "ears": "kiss a sky"}
-    assert others(made[1]) == {"asr-0": "kiss this guy 0"}
+    assert others(made[0]) == {"ears": "kiss this guy 1", "whisper/small": "kiss a sky"}
+    assert others(made[1]) == {"asr-1": "kiss this guy 0"}
+
+
+def test_versions_of_one_recogniser_are_one_family():
+    assert witnesses.family("asr-1") == witnesses.family("ASR-2.5") == "asr"
+    assert witnesses.family("pocketsphinx-wide") == witnesses.family("pocketsphinx-5.1.1-en-us")
+    assert witnesses.family("faster-whisper/small") == witnesses.family("transformers/openai/whisper-tiny") == "whisper"
+    assert witnesses.family(None) == ""
+    assert witnesses.family("7b") == "7b"

@@ -5,15 +5,17 @@ from collections import Counter, defaultdict
 from mondegreen.correctors import Case, Suggestion
 from mondegreen.correctors.recognisers import Recogniser, listen, recogniser
 from mondegreen.text import normalise
+from mondegreen.witnesses import family
 
 
 class Consensus:
     """Adopts what two recognisers, neither of them the one that misheard the case, agree on: `model:consensus`.
 
-    It takes what is recorded already (`transcripts` of the case); only where that leaves it open do the recognisers
-    of its option listen, as in `consensus:faster-whisper/small,transformers/openai/whisper-small`. They agree where
-    `basic-1` makes their texts equal; the form that most of them write is kept. The confidence is the share of all
-    recognisers, the mistaken one included, that agree: two of three are 0.67.
+    Versions of one recogniser have one voice (`witnesses.family`): they make the same mistakes. It takes what is
+    recorded already (`transcripts` of the case); only where that leaves it open do the recognisers of its option
+    listen, as in `consensus:faster-whisper/small,transformers/facebook/wav2vec2-base-960h`. They agree where `basic-1`
+    makes their texts equal; the form that most of them write is kept. The confidence is the share of all voices, the
+    mistaken one included, that agree: two of three are 0.67.
     """
 
     name = "consensus"
@@ -25,15 +27,16 @@ class Consensus:
 
     def suggest(self, case: Case, audio: bytes | None) -> Suggestion | None:
         """Return what two others agree on against the transcript; None where as many stand by another."""
-        own = case.get("model_version")
-        heard = {model: text for model, text in (case.get("transcripts") or {}).items() if model != own}
+        own = family(case.get("model_version"))
+        heard = {family(model): text for model, text in sorted((case.get("transcripts") or {}).items())}
+        heard.pop(own, None)
         found = self._agreed(case, heard)
-        missing = [by for by in self._recognisers if by.name not in heard and by.name != own]
+        missing = [by for by in self._recognisers if family(by.name) not in {own, *heard}]
         if found is not None or len(heard) + len(missing) < 2:
             return found
         for by in missing:
             if (more := listen(by, audio, case.get("language"))) is not None:
-                heard[by.name] = more.text
+                heard[family(by.name)] = more.text
         return self._agreed(case, heard)
 
     def _agreed(self, case: Case, heard: dict[str, str]) -> Suggestion | None:
