@@ -167,6 +167,16 @@ def test_machines_suggest_and_people_decide(inbox: Path, recorder: Recorder):
         ]
 
 
+def test_rules_suggest_while_the_case_is_shown(recorder: Recorder):
+    caps = ["all_caps"]  # without it the form does not count, and nothing is suggested that changes no word
+    recorder.failure(None, original_transcript="I AM IN LONDON", case_id="caps", error_types=caps)
+    recorder.failure(None, original_transcript="x", case_id="seen", error_score=0.0)
+    recorder.correction("seen", "We live in London now.", author="bob")
+    with desk(recorder.path) as ann:
+        [suggestion] = ann.next().suggestions
+        assert (suggestion.text, suggestion.method) == ("I am in London", "rule:case-restoration")
+
+
 @pytest.mark.parametrize(("decision", "text"), [("correct", " "), ("like", "x")])
 def test_what_is_no_decision_records_nothing(inbox: Path, decision: str, text: str):
     with desk(inbox) as ann, pytest.raises(DataError):

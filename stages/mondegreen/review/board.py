@@ -62,8 +62,6 @@ class Board:
     def __init__(self, inbox: Path) -> None:
         """Read everything that was recorded; raises `DataError` where a batch is missing or damaged."""
         self.cases: dict[str, Case] = {}
-        self.version = 0
-        """Another number whenever a case came or was withdrawn."""
         self._inbox = inbox
         self._read: dict[Path, int] = {}
         self._seen: set[str] = set()
@@ -72,6 +70,7 @@ class Board:
         self._decisions: dict[str, list[Decision]] = defaultdict(list)
         self._by_author: dict[str, list[Decision]] = defaultdict(list)
         self._proposals: dict[str, list[Proposal]] = defaultdict(list)
+        self._touched: set[str] = set()
         self._take(*live.sources(inbox))
 
     def refresh(self) -> None:
@@ -81,6 +80,11 @@ class Board:
         except DataError:  # a batch is being checked out: what was read of it is still true
             return
         self._take(*found)
+
+    def touched(self) -> set[str]:
+        """Return the cases about which something was recorded since this was asked last."""
+        found, self._touched = self._touched, set()
+        return found
 
     def withdrawn(self, case: Case) -> bool:
         """Say whether consent for the case or its speaker was withdrawn."""
@@ -100,6 +104,11 @@ class Board:
 
     def _standing(self, case_id: str) -> list[Decision]:
         return [each for each in self._decisions.get(case_id, ()) if each.event_id not in self._undone]
+
+    def corrected_texts(self) -> list[str]:
+        """Return what people corrected cases to, for machines to learn from."""
+        every = (each for decisions in self._by_author.values() for each in decisions)
+        return [each.text for each in every if each.text and each.event_id not in self._undone]
 
     def made_by(self, author: str) -> list[Decision]:
         """Return the decisions of a person that stand, oldest first."""
@@ -123,6 +132,8 @@ class Board:
             return
         self._seen.add(event["event_id"])
         kind = event["event"]
+        if "case_id" in event:
+            self._touched.add(event["case_id"])
         if kind == "failure":
             self._add(_case(event))
         elif kind == "correction" and TIERS[event["method"].split(":")[0]] < TIERS["manual"]:
@@ -131,14 +142,14 @@ class Board:
         elif kind in ("correction", "review"):
             self._decide(event)
         elif kind == "withdrawal":
-            self.version += 1
             self._withdrawn |= {(name, event[name]) for name in ("case_id", "speaker_id") if name in event}
+            if "speaker_id" in event:
+                self._touched |= {case.case_id for case in self.cases.values() if self.withdrawn(case)}
 
     def _add(self, case: Case) -> None:
         before = self.cases.get(case.case_id)
         if before is None or (before.recorded_at, before.event_id) < (case.recorded_at, case.event_id):
             self.cases[case.case_id] = case
-            self.version += 1
 
     def _decide(self, event: Mapping[str, Any]) -> None:
         if event.get("decision") == UNDO:

@@ -2,17 +2,19 @@
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
 from mondegreen import events
 from mondegreen.errors import DataError
 from mondegreen.recorder import Recorder
-from mondegreen.review import order
+from mondegreen.review import proposals
 from mondegreen.review.board import BAD_AUDIO, CORRECTION, PAGE, SKIP, UNDO, UNSURE, Board, Case, Decision, Proposal
 from mondegreen.review.leases import Leases
+from mondegreen.review.worklist import DONE, OUTSIDE, PUT_OFF, Worklist, disputed
 from mondegreen.terminal import plain
 
 CORRECT, SILENCE, NOT_SPEECH = "correct", "silence", "not_speech"
@@ -25,6 +27,10 @@ DECISIONS = {
     SKIP: "Put off",
 }
 """What a person can decide about a case, and how the page says that it is recorded."""
+
+
+SUGGESTIONS = 9
+"""Keys for them."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +61,13 @@ class Desk:
         """Read what was recorded; raises `DataError` where no case has one of `error_types`."""
         self.author = author
         self.order_name = order_name
-        self._types = set(error_types)
         self._board = Board(inbox)
+        self._work = Worklist(self._board, author, order_name=order_name, error_types=error_types, since=_midnight())
+        self._propose = proposals.by_rules(self._board.corrected_texts())
         self._leases = Leases(inbox)
         self._recorder = Recorder(inbox)
         self._lock = threading.RLock()
-        self._round = _midnight()
-        self._sorted: tuple[int, order.Order, list[Case]] | None = None
         self._shown: dict[str, float] = {}
-        self._check_types()
 
     def close(self) -> None:
         """Give the case back, and finish the segment so that ingest can take it."""
@@ -73,8 +77,8 @@ class Desk:
     def next(self) -> Sheet | None:
         """Return the next case for this person, leased to this desk; None when nothing waits."""
         with self._lock:
-            self._board.refresh()
-            case_id = self._leases.take(case.case_id for case in self._waiting())
+            self._work.update()
+            case_id = self._leases.take(self._work.waiting())
             return None if case_id is None else self._sheet(self._board.cases[case_id])
 
     def case(self, case_id: str) -> Case:
@@ -108,79 +112,52 @@ class Desk:
                 self._recorder.correction(
                     case_id, text if spoken else "", author=self.author, is_speech=spoken, metadata=notes
                 )
-            self._board.refresh()
+            self._work.update()
             return DECISIONS[decision] + (f": {plain(text)}" if decision == CORRECT else "")
 
     def undo(self) -> Sheet | None:
         """Take back this person's last decision by a further event, and return its case; None if there is none."""
         with self._lock:
-            self._board.refresh()
+            self._work.update()
             last = next((each for each in reversed(self._board.made_by(self.author)) if _on_page(each)), None)
             if last is None or last.case_id not in self._board.cases:
                 return None
             self._recorder.review(last.case_id, UNDO, undoes=last.event_id, author=self.author)
-            self._board.refresh()
+            self._work.update()
             self._leases.take([last.case_id])
             return self._sheet(self._board.cases[last.case_id], last.text)
 
     def again(self) -> None:
         """Begin another round: what was put off waits again."""
-        self._round = events.now()
+        with self._lock:
+            self._work.begin_round(events.now())
 
     def progress(self) -> Progress:
         """Return how far the work is."""
         with self._lock:
-            cases = self._cases()[1]
-            waiting = sum(1 for case in cases if self._waits(case))
-            put_off = sum(1 for case in cases if self._open(case)) - waiting
-            today = [each for each in self._board.made_by(self.author) if each.at >= _midnight() and each.kind != SKIP]
-            return Progress(len(cases) - waiting - put_off, len(cases), len(today), put_off)
-
-    def _cases(self) -> tuple[order.Order, list[Case]]:
-        """Return all cases of this queue in their order; sorted again only where cases came or went."""
-        version = self._board.version
-        if self._sorted is None or self._sorted[0] != version:
-            cases = [case for case in self._board.cases.values() if not self._board.withdrawn(case)]
-            ranking = order.order(self.order_name, cases)
-            wanted = [case for case in cases if not self._types or self._types & set(order.types(case))]
-            self._sorted = version, ranking, ranking.sort(wanted)
-        return self._sorted[1:]
-
-    def _waiting(self) -> list[Case]:
-        """Return the cases that wait for this person, those that need a third look first."""
-        waiting = [case for case in self._cases()[1] if self._waits(case)]
-        return sorted(waiting, key=lambda case: not self._disputed(case))
-
-    def _waits(self, case: Case) -> bool:
-        return self._open(case) and not self._board.skipped(case.case_id, self.author, self._round)
-
-    def _open(self, case: Case) -> bool:
-        """Say whether a case needs this person: nobody corrected it, or two people did, and differently."""
-        standing = self._board.standing(case.case_id)
-        if self.author in standing or any(each.kind == BAD_AUDIO for each in standing.values()):
-            return False
-        return not any(each.kind == CORRECTION for each in standing.values()) or self._disputed(case)
-
-    def _disputed(self, case: Case) -> bool:
-        """Say whether the people who corrected a case have not settled on a text, and nobody had a third look."""
-        texts = [each.text for each in self._board.standing(case.case_id).values() if each.kind == CORRECTION]
-        return len(texts) == 2 and texts[0] != texts[1]
+            counts, start = self._work.counts, _midnight()
+            mine = takewhile(lambda each: each.at >= start, reversed(self._board.made_by(self.author)))
+            return Progress(
+                done=counts[DONE],
+                total=counts.total() - counts[OUTSIDE],
+                today=sum(1 for each in mine if each.kind != SKIP),
+                put_off=counts[PUT_OFF],
+            )
 
     def _sheet(self, case: Case, start: str | None = None) -> Sheet:
         self._shown[case.case_id] = time.monotonic()
-        disputed = self._disputed(case)
-        found = self._board.proposals(case.case_id)
-        if disputed:
-            said = self._board.standing(case.case_id).values()
+        said = self._board.standing(case.case_id).values()
+        third_look = disputed(said)
+        found = [*self._board.proposals(case.case_id), *self._propose(case)]
+        if third_look:
             found = [Proposal(each.text, "another person") for each in said if each.kind == CORRECTION] + found
         heard = _editable(case.original)
-        found = [replace(each, text=_editable(each.text)) for each in found]
         return Sheet(
             case=case,
             start=start or heard,
-            suggestions=[each for each in found if each.text not in ("", heard)][:9],
-            reason=self._cases()[0].reason(case),
-            third_look=disputed,
+            suggestions=_distinct(found, heard),
+            reason=self._work.reason(case),
+            third_look=third_look,
         )
 
     def _notes(self, case: Case, decision: str, taken: str | None) -> dict[str, object]:
@@ -192,14 +169,19 @@ class Desk:
             notes["suggestion"] = taken[:100]
         if decision in (SILENCE, NOT_SPEECH):
             notes["heard"] = decision
-        if self._disputed(case):
+        if disputed(self._board.standing(case.case_id).values()):
             notes["third_look"] = True
         return notes
 
-    def _check_types(self) -> None:
-        known = {name for case in self._board.cases.values() for name in case.error_types}
-        if unknown := sorted(self._types - known):
-            raise DataError(f"no case has the error type {unknown[0]}; the types are {', '.join(sorted(known))}")
+
+def _distinct(found: Iterable[Proposal], heard: str) -> list[Proposal]:
+    """Return as many suggestions as there are keys, each text once, none that was heard anyway."""
+    texts: dict[str, Proposal] = {}
+    for each in found:
+        text = _editable(each.text)
+        if text not in ("", heard):
+            texts.setdefault(text, replace(each, text=text))
+    return list(texts.values())[:SUGGESTIONS]
 
 
 def _on_page(decision: Decision) -> bool:

@@ -1,8 +1,9 @@
 """Which case is worth a person's time first, and why."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from math import sqrt
 
 from mondegreen.review.board import Case
@@ -25,12 +26,11 @@ class Order:
     name: str
     counts: Counter[str]
 
-    def sort(self, cases: Iterable[Case]) -> list[Case]:
-        """Return the cases, the first to look at first; equal ones by case_id."""
+    def key(self, case: Case) -> tuple[float, str]:
+        """Return what cases are sorted by, the first to look at first; equal ones by case_id."""
         if self.name == "newest":
-            return sorted(cases, key=lambda case: (case.recorded_at, case.event_id), reverse=True)
-        key: Callable[[Case], float] = _confidence if self.name == "uncertain" else lambda case: -self.value(case)
-        return sorted(cases, key=lambda case: (key(case), case.case_id))
+            return -datetime.fromisoformat(case.recorded_at).timestamp(), case.case_id
+        return (_confidence(case) if self.name == "uncertain" else -self.value(case)), case.case_id
 
     def value(self, case: Case) -> float:
         """Return score × confidence × rarity, 0..1; rarity is 1/√(cases of its rarest error type)."""
