@@ -21,10 +21,12 @@ from conftest import ROOT, sound
 from mondegreen import Recorder, live, spool
 from mondegreen.cli import main
 from mondegreen.errors import DataError
-from mondegreen.review.desk import Desk
+from mondegreen.ingest import ingest
+from mondegreen.review.desk import THIRD_LOOK, Desk
 from mondegreen.review.leases import SECONDS, Leases
 from mondegreen.review.server import Server
 from mondegreen.review.sounds import Sounds
+from mondegreen.review.suspicion import Suspicion
 
 HOSTILE = "</textarea></p><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x1b[31m\u202etxt&amp;"
 HEARD = {"worst": "kiss this guy", "middle": "there's a bathroom on the right", "least": "hold me closer tony danza"}
@@ -41,7 +43,7 @@ def inbox(recorder: Recorder) -> Path:
 
 @contextmanager
 def desk(inbox: Path, author: str = "ann", **options: Any) -> Iterator[Desk]:
-    made = Desk(inbox, author, **{"order_name": "worst", **options})
+    made = Desk(inbox, author, **options)
     try:
         yield made
     finally:
@@ -184,6 +186,25 @@ def test_what_is_no_decision_records_nothing(inbox: Path, decision: str, text: s
     assert decisions(inbox) == []
 
 
+# -- corrections that are probably wrong
+
+
+def test_a_suspect_correction_waits_until_somebody_looked_again(inbox: Path, recorder: Recorder):
+    for case_id, text in [("worst", "kiss the skies"), ("least", "hold me")]:
+        recorder.correction(case_id, text, author="ann")
+    found = Suspicion({"worst": (0.8, ("words_dropped",)), "least": (0.9, ("second_opinion", "words_dropped"))})
+    with desk(inbox, suspicion=found) as ann:
+        sheet = ann.next()
+        assert (sheet.case.case_id, sheet.start, ann.progress().total) == ("least", "hold me", 2)
+        assert sheet.notice.startswith("Suspect, 0.90: another recogniser hears")
+        ann.decide("least", "correct", "hold me closer")
+        assert shown(ann) == "worst"
+        ann.decide("worst", "unsure")
+        assert shown(ann) is None
+    with desk(inbox, "bob", suspicion=found) as bob:
+        assert shown(bob) is None
+
+
 # -- two people
 
 
@@ -225,7 +246,7 @@ def test_a_dispute_waits_for_a_third_person(inbox: Path, recorder: Recorder):
     with desk(inbox, "ann") as ann, desk(inbox, "eve") as eve:
         assert shown(ann) == "worst"
         sheet = eve.next()
-        assert (sheet.case.case_id, sheet.third_look) == ("least", True)
+        assert (sheet.case.case_id, sheet.notice) == ("least", THIRD_LOOK)
         assert [each.text for each in sheet.suggestions] == [
             "hold me closer tiny dancer",
             "hold me close, young tony dancer",
@@ -292,7 +313,7 @@ def test_nothing_is_cached_and_only_its_own_scripts_run(server: Server):
         assert headers["Cache-Control"] == "no-store"
         policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
         assert (policy["default-src"], policy["script-src"], policy["style-src"]) == ("'none'", "'self'", "'self'")
-        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Referrer-Policy"] == "same-origin"
     _, _, body = ask(server.url)
     assert not re.search(rb"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=", body)
 
@@ -309,6 +330,22 @@ def test_audio_comes_by_case_in_parts(server: Server, inbox: Path):
     assert len(bars) > 100 and max(bars) == 100 and min(bars) >= 0
 
 
+def test_an_ingest_meanwhile_changes_nothing_for_who_reviews(recorder: Recorder):
+    root = recorder.path.parent
+    (root / ".dvc").mkdir()
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    recorder.failure(sound(0.3, seed=5), original_transcript="kiss this guy", case_id="c")
+    with desk(recorder.path) as ann, Server(ann, Sounds(recorder.path)) as server:
+        ask(server.url)
+        recorder.close()
+        done = ingest(recorder.path, root / "data/raw", track=lambda batch: None)
+        assert (done.cases, list(recorder.path.rglob("*.wav"))) == (1, [])
+        assert ask(server.url + "audio?case=c")[2] == sound(0.3, seed=5)
+        ask(server.url + "decide", "POST", fields={"case": "c", "decision": "correct", "text": "kiss the sky"})
+        assert ann.next() is None
+        assert (ann.progress().done, ann.progress().total) == (1, 1)
+
+
 def test_audio_that_is_gone_is_said_to_be_gone(server: Server, inbox: Path):
     shutil.rmtree(inbox / "audio")
     status, _, body = ask(server.url + "audio?case=worst")
@@ -321,7 +358,7 @@ def test_what_comes_from_outside_is_text(recorder: Recorder):
     with desk(recorder.path, '<u>"ann') as ann, Server(ann, Sounds(recorder.path)) as server:
         page = ask(server.url)[2].decode()
         assert "&lt;script&gt;" in page
-        assert not re.search(r"<(script(?! src)|img|i|b|u)\b(?! id| class|>\d)", page)
+        assert not re.search(r"<(script(?! src)|img|b|u)\b(?! id| class|>\d)", page)
         assert "\x1b" not in page and "\u202e" not in page
         fields = {"case": HOSTILE[:-20], "text": "<img src=x onerror=alert(1)>"}
         assert b"<img" not in ask(server.url + "diff", "POST", fields=fields)[2]
@@ -507,6 +544,20 @@ def test_it_fits_the_screen_and_names_every_control(browser, server: Server, wid
             page.keyboard.press("Tab")
             order.append(page.evaluate("document.activeElement.id || document.activeElement.value"))
         assert order == ["play", "seek", "replay", "slower", "text", "correct"]
+
+
+@needs_browser
+def test_it_works_without_scripts(browser, server: Server, inbox: Path):
+    with opened(browser, server.url, java_script_enabled=False) as page:
+        page.get_by_label("What was really said").fill("kiss the sky")
+        page.get_by_role("button", name="Save, next").click()
+        page.get_by_role("button", name="Silence").click()
+        page.get_by_role("button", name="Undo").click()
+    assert [event.get("corrected_transcript", event.get("decision")) for event in decisions(inbox)] == [
+        "kiss the sky",
+        "",
+        "undo",
+    ]
 
 
 @needs_browser

@@ -113,7 +113,7 @@ def _next(state: dict[str, Any], missing: str, quality: dict[str, Any]) -> str:
     if state["unknown"]:
         return f"{state['unknown']} corrections or withdrawals name no known case: mend the ids, or ingest their cases"
     if state["uncorrected_cases"]:
-        return f"correct the {state['uncorrected_cases']} uncorrected cases: mondegreen correct CASE_ID TEXT"
+        return f"correct the {state['uncorrected_cases']} uncorrected cases: mondegreen review"
     if state["unreleased"] and state["dataset_passed"]:
         since = f", the dataset is not that of {state['last_release']}" if state["last_release"] else ""
         return f"everything is corrected and built: commit, then mondegreen release{since}"

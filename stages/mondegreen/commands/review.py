@@ -11,6 +11,7 @@ from mondegreen.review.desk import Desk
 from mondegreen.review.order import ORDERS
 from mondegreen.review.server import Server
 from mondegreen.review.sounds import Sounds
+from mondegreen.review.suspicion import QUEUE, suspicion
 from mondegreen.terminal import plain
 
 EXAMPLE = "mondegreen review --open\n  mondegreen review --error-type loop --order newest --author ann"
@@ -19,6 +20,12 @@ EXAMPLE = "mondegreen review --open\n  mondegreen review --error-type loop --ord
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--order", choices=list(ORDERS), default="worst", help="which case comes first")
+    parser.add_argument(
+        "--queue",
+        choices=["waiting", QUEUE],
+        default="waiting",
+        help="cases that wait for a correction, or corrections that are probably wrong",
+    )
     parser.add_argument("--error-type", action="append", default=[], metavar="TYPE", help="only these; may be repeated")
     parser.add_argument("--author", metavar="NAME", help="who corrects; default: Git's user.name")
     parser.add_argument("--port", type=int, default=0, help="default: any that is free")
@@ -28,7 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C; what was decided is in the spool, whatever ends it."""
-    desk = Desk(args.spool, args.author or _git_name(), order_name=args.order, error_types=args.error_type)
+    desk = Desk(
+        args.spool,
+        args.author or _git_name(),
+        order_name=args.order,
+        error_types=args.error_type,
+        suspicion=suspicion(args.spool) if args.queue == QUEUE else None,
+    )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Server(desk, Sounds(args.spool), port=args.port) as server:

@@ -14,6 +14,8 @@ from mondegreen.recorder import Recorder
 from mondegreen.review import proposals
 from mondegreen.review.board import BAD_AUDIO, CORRECTION, PAGE, SKIP, UNDO, UNSURE, Board, Case, Decision, Proposal
 from mondegreen.review.leases import Leases
+from mondegreen.review.order import COMMON, ORDERS
+from mondegreen.review.suspicion import EXPLAINED, QUEUE, Suspicion
 from mondegreen.review.worklist import DONE, OUTSIDE, PUT_OFF, Worklist, disputed
 from mondegreen.terminal import plain
 
@@ -28,6 +30,8 @@ DECISIONS = {
 }
 """What a person can decide about a case, and how the page says that it is recorded."""
 
+
+THIRD_LOOK = "Two people corrected this differently: yours is the third look."
 
 SUGGESTIONS = 9
 """Keys for them."""
@@ -45,24 +49,42 @@ class Progress:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a person needs to decide about a case: `start` stands in the editor, `reason` is why it comes now."""
+    """What a person needs to decide about a case: `start` stands in the editor, `reason` is why it comes now.
+
+    `notice` says what is special about it, '' mostly.
+    """
 
     case: Case
     start: str
     suggestions: list[Proposal]
     reason: str
-    third_look: bool
+    notice: str
 
 
 class Desk:
     """The queue of one person on a spool. Every decision is durable in the log before it is acknowledged."""
 
-    def __init__(self, inbox: Path, author: str, *, order_name: str, error_types: Collection[str] = ()) -> None:
-        """Read what was recorded; raises `DataError` where no case has one of `error_types`."""
+    def __init__(
+        self,
+        inbox: Path,
+        author: str,
+        *,
+        order_name: str = "worst",
+        error_types: Collection[str] = (),
+        suspicion: Suspicion | None = None,
+    ) -> None:
+        """Read what was recorded; with `suspicion` the queue is that of suspect corrections.
+
+        Raises `DataError` where no case has one of `error_types`.
+        """
         self.author = author
-        self.order_name = order_name
+        self.explained = f"{ORDERS[order_name]}. {COMMON}" if suspicion is None else EXPLAINED
+        """The order of the queue, in words."""
+        self._suspects = suspicion is not None
         self._board = Board(inbox)
-        self._work = Worklist(self._board, author, order_name=order_name, error_types=error_types, since=_midnight())
+        self._work = Worklist(
+            self._board, author, order_name=order_name, error_types=error_types, since=_midnight(), suspicion=suspicion
+        )
         self._propose = proposals.by_rules(self._board.corrected_texts())
         self._leases = Leases(inbox)
         self._recorder = Recorder(inbox)
@@ -146,18 +168,20 @@ class Desk:
 
     def _sheet(self, case: Case, start: str | None = None) -> Sheet:
         self._shown[case.case_id] = time.monotonic()
-        said = self._board.standing(case.case_id).values()
-        third_look = disputed(said)
+        said = list(self._board.standing(case.case_id).values())
+        third_look, reason = disputed(said), self._work.reason(case)
         found = [*self._board.proposals(case.case_id), *self._propose(case)]
         if third_look:
             found = [Proposal(each.text, "another person") for each in said if each.kind == CORRECTION] + found
         heard = _editable(case.original)
+        if self._suspects:
+            start = start or next((each.text for each in reversed(said) if each.kind == CORRECTION), None)
         return Sheet(
             case=case,
             start=start or heard,
             suggestions=_distinct(found, heard),
-            reason=self._work.reason(case),
-            third_look=third_look,
+            reason="" if self._suspects else reason,
+            notice=reason if self._suspects else THIRD_LOOK if third_look else "",
         )
 
     def _notes(self, case: Case, decision: str, taken: str | None) -> dict[str, object]:
@@ -165,6 +189,8 @@ class Desk:
         notes: dict[str, object] = {"page": PAGE}
         if shown is not None:
             notes["seconds"] = round(time.monotonic() - shown, 1)
+        if self._suspects:
+            notes["queue"] = QUEUE
         if taken:
             notes["suggestion"] = taken[:100]
         if decision in (SILENCE, NOT_SPEECH):

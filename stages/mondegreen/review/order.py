@@ -16,7 +16,10 @@ ORDERS = {
     "newest": "what was recorded last",
     "uncertain": "what the recogniser was least sure of",
 }
-"""Every order, as the page explains it; in each, cases that need a third look come first."""
+"""Every order, as the page explains it."""
+
+COMMON = "A case that two people corrected differently comes before all; what was not recorded counts half"
+"""What holds in each order."""
 
 
 @dataclass(frozen=True)

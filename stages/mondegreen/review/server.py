@@ -19,7 +19,6 @@ from mondegreen import diffs
 from mondegreen.alignment import edits
 from mondegreen.errors import DataError, MondegreenError
 from mondegreen.review.desk import Desk, Sheet
-from mondegreen.review.order import ORDERS
 from mondegreen.review.sounds import Sounds
 from mondegreen.stylesheet import STYLESHEET
 from mondegreen.terminal import plain
@@ -38,7 +37,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer" a form's Origin would be "null"
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -126,7 +125,7 @@ def _pages(desk: Desk, sounds: Sounds) -> Blueprint:
 
     @pages.get("/")
     def page() -> str:
-        return render_template("page.html", **_view(desk, desk.next()), order_reason=ORDERS[desk.order_name])
+        return render_template("page.html", **_view(desk, desk.next()), explained=desk.explained)
 
     @pages.post("/decide")
     def decide() -> Any:
@@ -177,7 +176,7 @@ def _answer(desk: Desk, sheet: Sheet | None, said: str) -> Any:
 
 def _view(desk: Desk, sheet: Sheet | None) -> dict[str, Any]:
     diff = _diff(sheet.case.original, sheet.start) if sheet else ""
-    return {"sheet": sheet, "diff": diff, "progress": desk.progress(), "author": desk.author, "order": desk.order_name}
+    return {"sheet": sheet, "diff": diff, "progress": desk.progress(), "author": desk.author}
 
 
 def _diff(before: str, after: str) -> str:

@@ -8,6 +8,7 @@ from mondegreen.errors import DataError
 from mondegreen.review import order
 from mondegreen.review.board import BAD_AUDIO, CORRECTION, Board, Case, Decision
 from mondegreen.review.order import Order
+from mondegreen.review.suspicion import QUEUE, Suspicion
 
 WAITING, DISPUTED, PUT_OFF, DONE, OUTSIDE = "waiting", "disputed", "put off", "done", "outside"
 """What a case can be: disputed ones wait for a third look, what is outside does not belong to the queue."""
@@ -19,8 +20,20 @@ _GROWTH = 1.05
 class Worklist:
     """The cases of a board in the order in which one person should see them."""
 
-    def __init__(self, board: Board, author: str, *, order_name: str, error_types: Collection[str], since: str) -> None:
+    def __init__(
+        self,
+        board: Board,
+        author: str,
+        *,
+        order_name: str,
+        error_types: Collection[str],
+        since: str,
+        suspicion: Suspicion | None = None,
+    ) -> None:
         """Sort everything once; what `author` skipped before `since` waits again.
+
+        With `suspicion` the cases are those whose correction is suspect, the most suspect first, until somebody has
+        looked again.
 
         Raises `DataError` where no case has one of `error_types`.
         """
@@ -29,6 +42,7 @@ class Worklist:
         self._types = set(error_types)
         self._name = order_name
         self._since = since
+        self._suspicion = suspicion
         self._check_types()
         self._sort()
 
@@ -67,7 +81,7 @@ class Worklist:
     def _sort(self) -> None:
         cases = [case for case in self._board.cases.values() if not self._board.withdrawn(case)]
         self._sorted_at = len(self._board.cases)
-        self._order: Order = order.order(self._name, cases)
+        self._order: Order | Suspicion = self._suspicion or order.order(self._name, cases)
         self._states: dict[str, str] = {case_id: self._state(case) for case_id, case in self._board.cases.items()}
         self._counts = Counter(self._states.values())
         self._keys = sorted(self._order.key(case) for case in self._board.cases.values())
@@ -86,10 +100,22 @@ class Worklist:
         if self._board.withdrawn(case) or (self._types and not self._types & set(order.types(case))):
             return OUTSIDE
         standing = self._board.standing(case.case_id)
+        if self._suspicion is not None:
+            return self._second_look(case, standing.values())
         if self._author in standing or any(each.kind == BAD_AUDIO for each in standing.values()):
             return DONE
         state = WAITING if not any(each.kind == CORRECTION for each in standing.values()) else DONE
         state = DISPUTED if disputed(standing.values()) else state
+        return self._unless_put_off(case, state)
+
+    def _second_look(self, case: Case, standing: Collection[Decision]) -> str:
+        """Say whether the correction of a case is suspect, and nobody looked again."""
+        if self._suspicion is None or case.case_id not in self._suspicion.found:
+            return OUTSIDE
+        looked = any(each.kind != CORRECTION or each.metadata.get("queue") == QUEUE for each in standing)
+        return self._unless_put_off(case, DONE if looked else WAITING)
+
+    def _unless_put_off(self, case: Case, state: str) -> str:
         put_off = state != DONE and self._board.skipped(case.case_id, self._author, self._since)
         return PUT_OFF if put_off else state
 

@@ -144,7 +144,7 @@ function listen() {
   get("replay").addEventListener("click", replay);
   get("slower").addEventListener("click", slower);
   get("seek").addEventListener("input", () => { audio.currentTime = get("seek").value / 1000 * (audio.duration || 0); show(); });
-  audio.play().catch((error) => {
+  if (get("atonce").checked) audio.play().catch((error) => {
     if (error.name === "NotAllowedError" && audio === sound()) get("time").textContent = "Space plays";
   });
   draw();
@@ -263,6 +263,8 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   action();
 });
+
+document.addEventListener("pointerdown", hold);
 
 main.addEventListener("click", (event) => {
   const button = event.target.closest("button");

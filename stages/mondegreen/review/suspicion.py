@@ -1,0 +1,41 @@
+"""Corrections that are probably wrong, as a queue: the most suspect first, with the reasons."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mondegreen import correcting, repository, suspects, witnesses
+from mondegreen.methods import by_people
+from mondegreen.review.board import Case
+
+QUEUE = "suspects"
+"""What the metadata of a decision says under `queue` that was made about a suspect correction."""
+
+EXPLAINED = "corrections of people that are probably wrong, the most suspect first; saving a text settles it"
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """How suspect the correction of a case is, 0..1, and for which reasons, by case_id."""
+
+    found: Mapping[str, tuple[float, tuple[str, ...]]]
+
+    def key(self, case: Case) -> tuple[float, str]:
+        """Return what cases are sorted by, the most suspect first."""
+        return -self.found.get(case.case_id, (0.0, ()))[0], case.case_id
+
+    def reason(self, case: Case) -> str:
+        """Return why the correction of a case is suspect."""
+        score, signs = self.found.get(case.case_id, (0.0, ()))
+        return f"Suspect, {score:.2f}: {'; '.join(suspects.SIGNS[sign] for sign in signs)}"
+
+
+def suspicion(inbox: Path) -> Suspicion:
+    """Return the corrections of people that show a sign of being wrong, as of now."""
+    cases, ranked = correcting.read(repository.root(inbox), inbox)
+    corrected = cases[by_people(cases["correction_method"]) & ~cases["withdrawn"]].reset_index(drop=True)
+    heard = witnesses.transcripts(cases, ranked)
+    found = suspects.rank(corrected, ranked, [heard(row) for row in corrected.to_dict("records")])
+    shown = found[found["reasons"].map(len) > 0]
+    rows = zip(shown["case_id"], shown["score"], shown["reasons"], strict=True)
+    return Suspicion({case_id: (score, tuple(reasons)) for case_id, score, reasons in rows})
