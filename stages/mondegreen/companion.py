@@ -47,6 +47,7 @@ class Companion:
         wait, said = LOOK, b""
         while True:
             try:
+                confirmed.register(self._path, self._url)
                 with confirmed.alone(self._path, self._url) as free:
                     pass
                 child = self._start() if free else None

@@ -138,15 +138,8 @@ def _path(spool: Path, url: str, ending: str) -> Path:
 
 @contextmanager
 def alone(spool: Path, url: str) -> Iterator[bool]:
-    """Be the one uploader of `spool` to `url` for a while; False where another process is.
-
-    From now on `spool` is known to be uploaded there (see `targets`).
-    """
-    path = _path(spool, url, ".lock")
-    with spools.spool_errors(path):
-        spools.make_folder(path.parent)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        os.pwrite(fd, url.rstrip("/").encode(), 0)
+    """Be the one uploader of `spool` to `url` for a while; False where another process is."""
+    fd = _open_lock(spool, url)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,9 +151,25 @@ def alone(spool: Path, url: str) -> Iterator[bool]:
         os.close(fd)
 
 
+def _open_lock(spool: Path, url: str) -> int:
+    path = _path(spool, url, ".lock")
+    with spools.spool_errors(path):
+        spools.make_folder(path.parent)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def register(spool: Path, url: str) -> None:
+    """Say that `spool` is uploaded to `url`: from now on, what is not confirmed there stays in it."""
+    fd = _open_lock(spool, url)
+    try:
+        os.pwrite(fd, url.rstrip("/").encode(), 0)
+    finally:
+        os.close(fd)
+
+
 def targets(spool: Path) -> list[str]:
-    """Return the addresses that `spool` is uploaded to: what is not confirmed there yet must stay in it."""
-    return [path.read_text() for path in sorted((spool / "upload").glob("*.lock"))]
+    """Return the addresses that `spool` is uploaded to, see `register`."""
+    return [url for path in sorted((spool / "upload").glob("*.lock")) if (url := path.read_text())]
 
 
 def removable(spool: Path) -> Callable[[Path], bool]:

@@ -76,7 +76,7 @@ def _clips(uploader: Uploader) -> int:
         for folder, found in sorted(clips.items()):
             there = uploader.place.tree(folder)
             wrong = [clip for clip in found if not uploader.place.holds(f"{folder}/{clip.name}", clip, there)]
-            sent += sum(bool(name) for name, _ in pool.map(uploader.send_clip, wrong))
+            sent += sum(pool.map(uploader.send_clip, wrong))
     return sent
 
 

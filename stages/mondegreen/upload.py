@@ -10,12 +10,13 @@ What a record costs does not depend on what is there already. Nothing local is r
 
 import hashlib
 import random
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mondegreen import events, spool
+from mondegreen import confirmed, events, spool
 from mondegreen.confirmed import Confirmed
 from mondegreen.errors import CloudError, RecordError, UnreachableError
 from mondegreen.place import WORKERS, Place
@@ -57,6 +58,7 @@ class Uploader:
         self.confirmed = Confirmed(path, place.url)
         self.sent_events = self.sent_audio = self.sent_bytes = 0
         self._begun = False
+        self._lock = threading.Lock()
 
     def send(self) -> int:
         """Send all that is not confirmed, and return how many events that were; raises `CloudError`.
@@ -69,6 +71,7 @@ class Uploader:
             for part in self._parts():
                 self._send_audio(part, pool)
                 self._send_part(part)
+        confirmed.register(self.path, self.place.url)  # only now: a mistyped address never keeps anything here
         return self.sent_events - before
 
     def begin(self) -> None:
@@ -119,30 +122,33 @@ class Uploader:
         failed: CloudError | None = None
         for future in [pool.submit(self.send_clip, path) for path in part.audio.values()]:
             try:
-                name, size = future.result()
+                future.result()
             except CloudError as error:
                 failed = error
-                continue
-            if name:
-                self.confirmed.add_audio(name)
-                self.sent_audio, self.sent_bytes = self.sent_audio + 1, self.sent_bytes + size
         if failed:
             raise failed
 
-    def send_clip(self, path: Path) -> tuple[str, int]:
-        """Send a clip and return its name and size; '' where it is no longer here as it was recorded."""
+    def send_clip(self, path: Path) -> bool:
+        """Send a clip and remember that it is confirmed; False where it is no longer here as it was recorded."""
         try:
             with path.open("rb") as file:
                 intact = path.name.startswith(hashlib.file_digest(file, "sha256").hexdigest())
         except FileNotFoundError:
             intact = False
             if self.place.exists(f"audio/{path.name[:2]}/{path.name}"):  # removed here because it was uploaded
-                return path.name, 0
+                self._confirm_clip(path.name, 0)
+                return True
         if not intact:
             self.say(f"audio {path.name} is gone or damaged in {self.path}: its case goes up without it")
-            return "", 0
+            return False
         self.place.put(f"audio/{path.name[:2]}/{path.name}", path)
-        return path.name, path.stat().st_size
+        self._confirm_clip(path.name, path.stat().st_size)
+        return True
+
+    def _confirm_clip(self, name: str, size: int) -> None:
+        with self._lock:
+            self.confirmed.add_audio(name)
+            self.sent_audio, self.sent_bytes = self.sent_audio + 1, self.sent_bytes + size
 
     def _send_part(self, part: _Part) -> None:
         content, state = b"".join(part.lines), self.confirmed

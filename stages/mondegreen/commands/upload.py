@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from mondegreen import confirmed, keeping, resending
-from mondegreen.errors import DataError
+from mondegreen.errors import DataError, RepositoryError
 from mondegreen.place import Place
 from mondegreen.terminal import plain
 from mondegreen.upload import Uploader, watch
@@ -39,10 +39,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.spool.is_dir():
         raise DataError(f"{args.spool} is not a folder: give the folder that the recorder writes to")
     url = args.to or _address(args.environment)
+    place = Place(url)
     with confirmed.alone(args.spool, url) as first:
         if not first:
             raise DataError(f"another process uploads {args.spool} to {url}: it sends everything, let it work")
-        uploader = Uploader(args.spool, Place(url), _say)
+        uploader = Uploader(args.spool, place, _say)
         if args.check:
             _resend(uploader)
         tidy = keeping.Tidy(args.spool, args.keep, _say) if args.keep else _nothing
@@ -62,7 +63,10 @@ def run(args: argparse.Namespace) -> int:
 def _address(environment: str | None) -> str:
     from mondegreen import environments  # loads what an agent's machine need not have
 
-    return environments.address(environments.LEARNING, name=environment)
+    try:
+        return environments.address(environments.LEARNING, name=environment)
+    except RepositoryError as error:
+        raise DataError(f"where to? Give --to gs://BUCKET/learning_data; or: {error}") from error
 
 
 def _resend(uploader: Uploader) -> None:
