@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mondegreen import batches, cases, executor, log, params, performance, tables
+from mondegreen import batches, cases, executor, log, params, performance, tables, utterances
 from mondegreen.errors import DataError
 from mondegreen.measured import measured
 from mondegreen.precision import precision
-from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, MEASURES, PERFORMANCE
+from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, MEASURES, PERFORMANCE, UTTERANCES
 from mondegreen.shelf import Shelf
 from mondegreen.stage import run
 
@@ -109,6 +109,8 @@ def main() -> None:
     found = with_figures(folded, ranked, settings.normaliser, shelf)
     shelf.sweep()
     tables.write(found, "data/cases.parquet", CASES)
+    spoken = utterances.gather(events, batches.audio_index(RAW), settings.normaliser)
+    tables.write(spoken, "data/utterances.parquet", UTTERANCES)
     tables.write(ranked, "data/corrections.parquet", CORRECTIONS)
     tables.write(events["inference"].sort_values("event_id"), "data/inferences.parquet", INFERENCES)
     tables.write(events["performance"].sort_values("event_id"), "data/performance.parquet", PERFORMANCE)

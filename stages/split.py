@@ -2,39 +2,56 @@
 
 import pandas as pd
 
-from mondegreen import ledger, params, splitting, tables
+from mondegreen import ledger, params, replay, splitting, tables
 from mondegreen.pairs import REASON, repeated_pairs
-from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, SPLITS, VALID
+from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, RETENTION, SPLITS, UTTERANCES, VALID
 from mondegreen.stage import run
 from mondegreen.unlabelled import unlabelled
 
 
 def main() -> None:
-    """Read the valid cases and the ledger, write the splits and what was left out of them."""
-    settings = params.load(params.Split)
+    """Read the valid cases, the utterances and the ledger, write the splits and what was left out of them."""
+    settings, replaying = params.load(params.Split), params.load(params.Replay)
     valid = tables.read("data/valid.parquet", VALID)
-    frozen = ledger.read("data/ledger.csv")
+    ledgered = ledger.read("data/ledger.csv")
+    frozen = ledgered[ledgered["split"] != RETENTION]
     cases = tables.read("data/cases.parquet", CASES)
+    spoken = tables.read("data/valid_utterances.parquet", UTTERANCES)
     require_audio = params.load(params.Export).require_audio
     repeated = repeated_pairs(valid, frozen) & (not require_audio)
-    valid_ids = valid.loc[~repeated, "case_id"]
-    anchors = cases[cases["case_id"].isin(frozen["case_id"]) & ~cases["case_id"].isin(valid_ids)]
-    found = splitting.split(valid[~repeated], frozen, settings, anchors=anchors.reset_index(drop=True))
-    rows = found.rows
+    retained = replay.linked(valid, spoken, ledgered, min_shared_words=settings.min_shared_words) & ~repeated
+    out = repeated | retained
+    known = pd.concat([cases, spoken[cases.columns]], ignore_index=True) if len(spoken) else cases
+    known = known[known["case_id"].isin(frozen["case_id"])]
+    anchors = known[~known["case_id"].isin(valid.loc[~out, "case_id"])].reset_index(drop=True)
+    found = splitting.split(valid[~out], frozen, settings, anchors=anchors)
+    rows = found.rows.assign(origin=FAILURE, parent_case_id=None, augmentation=None)
+    replayed = replay.choose(
+        spoken if require_audio else spoken[:0],
+        rows,
+        ledgered,
+        replaying,
+        known=known,
+        min_shared_words=settings.min_shared_words,
+    )
+    rows = pd.concat([rows, replayed.rows], ignore_index=True) if len(replayed.rows) else rows
+    uncorrected = 0
     if settings.include_uncorrected:
-        require_audio = params.load(params.Export).require_audio
         extra = unlabelled(cases, rows, min_shared_words=settings.min_shared_words, require_audio=require_audio)
-        rows = pd.concat([rows, extra], ignore_index=True)
-    rows = rows.assign(origin=FAILURE, parent_case_id=None, augmentation=None)
+        uncorrected = len(extra)
+        rows = pd.concat([rows, extra.assign(origin=FAILURE)], ignore_index=True)
     tables.write(rows, "data/splits.parquet", SPLITS)
-    left_out = pd.concat([found.left_out, valid.loc[repeated, ["case_id"]].assign(reason=REASON)])
-    tables.write(left_out.sort_values("case_id"), "data/left_out.parquet", LEFT_OUT)
+    reasons = {REASON: repeated, replay.REASON: retained}
+    more = [valid.loc[which, ["case_id"]].assign(reason=reason) for reason, which in reasons.items()]
+    tables.write(pd.concat([found.left_out, *more]).sort_values("case_id"), "data/left_out.parquet", LEFT_OUT)
     quality = tables.read_json("data/metrics/quality.json")
-    found.report["left_out"][REASON] = {"cases": int(repeated.sum()), "error_types": {}}
-    report = found.report | {"unlabelled": len(rows) - len(found.rows), "valid_sha256": quality["valid_sha256"]}
-    tables.write_json(report, "data/metrics/split.json")
+    found.report["left_out"] |= {
+        name: {"cases": int(which.sum()), "error_types": {}} for name, which in reasons.items()
+    }
+    report = found.report | {"unlabelled": uncorrected, "replay": replayed.report}
+    tables.write_json(report | {"valid_sha256": quality["valid_sha256"]}, "data/metrics/split.json")
     tables.write_json(found.frozen, "data/metrics/frozen.json")  # apart: a release changes it, and nothing else
-    for note in report["notes"]:
+    for note in [*report["notes"], *replay.notes(replayed.report, replaying, spoken)]:
         print(f"note: {note}")
 
 

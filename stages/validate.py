@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from mondegreen import params, quality, suspects, tables, witnesses
-from mondegreen.schemas import CASES, CORRECTIONS, REJECTED, SUSPECTS, VALID
+from mondegreen.schemas import CASES, CORRECTIONS, REJECTED, SUSPECTS, UTTERANCES, VALID
 from mondegreen.stage import run
 
 
@@ -24,7 +24,11 @@ def main() -> None:
     report = quality.report(cases, found, shares, params.load(params.Gate), valid_sha256)
     report["suspects"] = suspects.summary(ranked)
     report["warnings"] += suspects.warning(report["suspects"], len(ranked))
-    tables.write_json(report, "data/metrics/quality.json")
+    spoken = tables.read("data/utterances.parquet", UTTERANCES)
+    spoken = spoken[~spoken["withdrawn"]].reset_index(drop=True)
+    good = quality.sort_out(spoken, params.load(params.Validate), require_audio=True, failures=False)
+    tables.write(good.valid, "data/valid_utterances.parquet", UTTERANCES)
+    tables.write_json(report | {"utterances": quality.counts(good)}, "data/metrics/quality.json")
 
 
 if __name__ == "__main__":

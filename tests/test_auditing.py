@@ -6,6 +6,7 @@ import shutil
 import socket
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -79,6 +80,66 @@ def test_a_good_dataset_passes_and_is_measured(whole):
     sums = whole[1].groupby("split")[["substitutions", "deletions", "insertions", "reference_words"]].sum()
     assert metrics["wer"] == (sums.iloc[:, :3].sum(axis=1) / sums["reference_words"]).round(6).to_dict()
     assert set(metrics["problems"]) == {"total", *PROBLEMS}
+
+
+PLAN = '{"gain":-3.0}'
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Return the folder of a good dataset with a copy of a case of train, replayed speech, and a retention split."""
+    folder = tmp_path_factory.mktemp("mixed")
+    rows = [case(n, SPLIT_OF[n], CLIPS[n]) for n in range(12)]
+    clips = [sound(0.5, seed=300 + n, rate=16000) for n in range(3)]
+    spoken = {"original_transcript": None, "origin": "replay", "wer": None, "error_types": []}
+    copied = {"case_id": "copy", "origin": "augmented", "augmentation": PLAN, "parent_case_id": "case-00000"}
+    rows.append(case(0, "train", clips[0]) | copied)
+    rows.append(case(12, "train", clips[1]) | spoken)
+    rows.append(case(13, "retention", clips[2]) | spoken)
+    table = splits_table(rows, folder)
+    export(table, write_packs(folder, [*CLIPS, *clips]), folder / "out")
+    return folder / "out", table
+
+
+def test_copies_and_replayed_speech_pass_and_are_not_measured_as_failures(mixed):
+    report = audit(*mixed, **OPTIONS)
+    assert kinds(report) == {}
+    assert report.metrics["origins"] == {"augmented": 1, "failure": 12, "replay": 2}
+    assert report.metrics["rows"]["retention"] == 1
+    assert set(report.metrics["wer"]) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kind"),
+    [
+        ("copy", {"split": "test"}, "stray_row"),
+        ("copy", {"parent_case_id": "case-00010"}, "stray_row"),
+        ("copy", {"parent_case_id": None}, "stray_row"),
+        ("case-00012", {"split": "validation"}, "stray_row"),
+        ("case-00000", {"split": "retention"}, "stray_row"),
+        ("case-00013", {"origin": "failure"}, "stray_row"),
+    ],
+)
+def test_rows_where_they_do_not_belong_are_found(mixed, tmp_path, name, changes, kind):
+    rows = mixed[1].copy()
+    for column, value in changes.items():
+        rows.loc[rows["case_id"] == name, column] = value
+    packs = sorted(mixed[0].parent.glob("raw/*/*.parquet"))
+    export(rows, packs, tmp_path / "out")
+    assert kinds(audit(tmp_path / "out", rows, **OPTIONS))[kind] >= 1
+
+
+def test_a_copy_at_full_scale_or_like_its_parent_is_found(mixed, tmp_path):
+    loud = io.BytesIO()
+    soundfile.write(loud, np.full(8000, 32767, np.int16), 16000, format="WAV", subtype="PCM_16")
+    for data, kind in ((loud.getvalue(), "clipped_copy"), (CLIPS[0], "duplicate_audio")):
+        shutil.copytree(mixed[0], tmp_path / kind)
+        rows = pq.read_table(tmp_path / kind / "data/train-00000-of-00001.parquet").to_pylist()
+        place = [row["case_id"] for row in rows].index("copy")
+        clip = {**rows[place], "audio": {"bytes": data, "path": "x"}}
+        rows[place] = clip
+        rewrite(tmp_path / kind, "train", lambda _, rows=rows: rows)
+        assert kinds(audit(tmp_path / kind, mixed[1], **OPTIONS))[kind] == 1
 
 
 def test_it_needs_no_network_and_leaves_nothing_behind(whole, tmp_path, monkeypatch):

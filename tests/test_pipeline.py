@@ -1,5 +1,6 @@
 """The pipeline as users run it: a real DVC and Git in a temporary clone."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -212,6 +213,61 @@ def test_the_pipeline_from_python(clone: Clone, tmp_path: Path):
     clone.run("dvc", "checkout", "--quiet", "--force")
 
 
+MIXED = """
+import json, sys
+sys.path[:0] = ["stages", sys.argv[1]]
+from conftest import sound
+from datasets import Audio, load_dataset
+from mondegreen import DataManager, FinetuningDatasetPipeline, MondegreenError, Recorder
+from mondegreen.finetuning_pipeline import set_params
+from mondegreen import ingest, repository
+from pathlib import Path
+with Recorder("data/inbox") as recorder:
+    for number in range(30):
+        said = f"the agent was right {number}"
+        clip, voice = sound(seed=700 + number), f"q{number}"
+        recorder.inference(failed=False, audio=clip, confirmed_transcript=said, speaker_id=voice)
+ingest.ingest(Path("data/inbox"), Path("data/raw"), track=repository.track)
+set_params(Path("params.yaml"), {"replay.ratio": 0.1, "replay.retention": 10})
+pipeline = FinetuningDatasetPipeline(DataManager("data/inbox"))
+facts = pipeline.augment_dataset(pipeline.get_dataset_info()["dataset_id"], 1, ["noise", "gain"])
+assert facts["passed"], facts
+dataset = load_dataset(facts["local_path"], cache_dir=sys.argv[2]).cast_column("audio", Audio(decode=False))
+assert {split: len(rows) for split, rows in dataset.items()} == facts["sizes"], facts
+train = dataset["train"].to_pandas()
+assert train["origin"].value_counts().to_dict() == {"failure": 113, "augmented": 113 + 2, "replay": 11}, facts
+copies = train[train["origin"] == "augmented"]
+assert {name for plan in copies["augmentation"] for name in json.loads(plan)} == {"noise", "noise_snr", "gain"}
+assert set(dataset["retention"]["origin"]) == {"replay"} and len(dataset["retention"]) == 10
+assert not set(dataset["retention"]["speaker_id"]) & set(train["speaker_id"])
+for wrong in ({"methods": ["echo"]}, {"factor": -1}, {"dataset_id": "another"}):
+    before = open("params.yaml").read()
+    try:
+        pipeline.augment_dataset(**wrong)
+        raise SystemExit(f"{wrong} was accepted")
+    except MondegreenError:
+        assert open("params.yaml").read() == before
+with open("retention.jsonl", "w") as file:
+    for row in dataset["retention"]:
+        print(json.dumps({"case_id": row["case_id"], "hypothesis": row["text"]}), file=file)
+"""
+
+
+def test_copies_and_replay_from_python(clone: Clone, tmp_path: Path):
+    try:
+        clone.run(sys.executable, "-c", MIXED, str(ROOT / "tests"), str(tmp_path / "cache"))
+        said = clone.mondegreen("evaluate", "retention.jsonl", "--split", "retention", "--no-record", "--json")
+        found = json.loads(said)
+        assert (found["split"], found["cases"], found["normalised"]["wer"]["value"]) == ("retention", 10, 0.0)
+        assert not any("recorded mistakes" in note for note in found["notes"])
+    finally:
+        clone.git("reset", "-q", "--hard")
+        clone.git("clean", "-q", "-fd", "--", ".", ":!data")
+        for batch in (clone.path / "data/raw").glob("2*"):
+            shutil.rmtree(batch) if batch.is_dir() else batch.unlink()
+        clone.run("dvc", "checkout", "--quiet", "--force")
+
+
 PREDICTIONS = """
 import json, pandas
 rows = pandas.read_parquet("data/splits.parquet").query("split == 'test'")
@@ -241,6 +297,9 @@ def test_the_readme_runs(clone: Clone, tmp_path: Path):
     clone.git("clone", "-q", "--bare", ".", str(hub))
     clone.git("remote", "add", "origin", str(hub))
     clone.git("push", "-q", "-u", "origin", "main")
+    (clone.path / "readings").mkdir()
+    (clone.path / "readings/a.wav").write_bytes(sound(seed=77))
+    (clone.path / "readings/metadata.csv").write_text("file_name,transcription\na.wav,kiss the sky\n")
     for block in clone.readme("python"):
         clone.run(sys.executable, "-c", f"import sys; sys.path.insert(0, 'stages')\n{block}")
     lines = [line for block in clone.readme("") for line in block.splitlines()]

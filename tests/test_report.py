@@ -136,7 +136,7 @@ def metrics(cases: pd.DataFrame, valid: pd.DataFrame, **changes: object) -> dict
 
 def in_splits(valid: pd.DataFrame) -> pd.DataFrame:
     names = ["train"] * (len(valid) - 2) + ["validation", "test"]
-    return valid.assign(split=names, component=valid["case_id"], primary_error_type="substitution")
+    return valid.assign(split=names, component=valid["case_id"], primary_error_type="substitution", origin="failure")
 
 
 def a_report(cases: pd.DataFrame, settings: params.Report = SETTINGS, **tables_: pd.DataFrame) -> dict:

@@ -29,7 +29,7 @@ from mondegreen.dataset import ROW_GROUP_BYTES, features, shard_name, split_orde
 from mondegreen.methods import by_people
 from mondegreen.pairs import pair_keys
 from mondegreen.perturbation import PEAK
-from mondegreen.schemas import AUGMENTED, FAILURE, UNLABELLED
+from mondegreen.schemas import AUGMENTED, FAILURE, REPLAY, RETENTION, UNLABELLED
 from mondegreen.tables import DIGITS, rounded
 from mondegreen.text import NORMALISERS, normalise, words
 
@@ -50,7 +50,7 @@ PROBLEMS = {
     "wrong_duration": "cases whose duration is not the length of their audio",
     "implausible_duration": "cases whose audio is too short or too long",
     "clipped_copy": "copies that reach full scale",
-    "stray_copy": "copies outside of train, or of a case that is not in train",
+    "stray_row": "copies or replayed speech where only failures belong, failures in retention, copies without a parent",
     "empty_text": "cases of speech without a text",
     "machine_corrected": "cases of validation or test that no person corrected",
     "wrong_wer": "cases whose wer is not that of their texts",
@@ -260,9 +260,10 @@ def _check_texts(rows: pd.DataFrame, expected: pd.DataFrame, findings: _Findings
     empty = rows["text"].fillna("").str.strip() == ""
     wanted = rows["split"] != UNLABELLED
     findings.add("empty_text", rows.loc[empty & wanted & ~rows["case_id"].isin(silent), "case_id"])
-    evaluated = ~rows["split"].isin(["train", UNLABELLED])
+    evaluated = ~rows["split"].isin(["train", UNLABELLED, RETENTION])
     findings.add("machine_corrected", rows.loc[evaluated & ~by_people(rows["correction_method"]), "case_id"])
-    wer = (rows["word_errors"] / rows["reference_words"].where(rows["reference_words"] > 0)).round(DIGITS)
+    measured = (rows["reference_words"] > 0) & rows["original_transcript"].notna()
+    wer = (rows["word_errors"] / rows["reference_words"].where(measured)).round(DIGITS)
     same = ((wer - rows["wer"]).abs() < 2 * 10**-DIGITS) | (wer.isna() & rows["wer"].isna())
     findings.add("wrong_wer", rows.loc[~same, "case_id"])
 
@@ -272,7 +273,10 @@ def _check_copies(rows: pd.DataFrame, findings: _Findings) -> None:
     copies = rows[rows["origin"] == AUGMENTED]
     parents = rows.loc[(rows["split"] == "train") & (rows["origin"] == FAILURE), "case_id"]
     apart = (copies["split"] != "train") | ~copies["parent_case_id"].isin(parents)
-    findings.add("stray_copy", copies.loc[apart, "case_id"])
+    findings.add("stray_row", copies.loc[apart, "case_id"])
+    replayed = rows["origin"] == REPLAY
+    strays = (replayed & ~rows["split"].isin(("train", RETENTION))) | (~replayed & (rows["split"] == RETENTION))
+    findings.add("stray_row", rows.loc[strays, "case_id"])
     findings.add("clipped_copy", copies.loc[copies["peak"].astype("float64") > PEAK, "case_id"])
 
 

@@ -14,7 +14,7 @@ from datasets import DatasetInfo, SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
 from mondegreen.dataset import Contents, features
-from mondegreen.schemas import AUGMENTED, FAILURE, UNLABELLED
+from mondegreen.schemas import AUGMENTED, FAILURE, REPLAY, UNLABELLED
 
 LISTED = 20
 """How many names a list of the card shows; the rest is counted."""
@@ -69,9 +69,26 @@ Masks over time and frequency (SpecAugment, Park et al., arXiv:1904.08779) are n
 model meets a clip, so they belong into training (`apply_spec_augment` of the Whisper configuration in transformers).
 """
 
+_REPLAY_IS_MISSING = """\
+- It holds failures only. A recogniser trained on nothing else forgets what it could do (catastrophic forgetting): mix
+  in speech that it gets right (`replay` in params.yaml), and measure on an ordinary test set as well.
+"""
+
+_REPLAY_IS_THERE = """\
+- Most of it is failures. Train on them and the replayed speech together, and look at both `test` and, where there is
+  one, `retention`: better on the one and worse on the other is forgetting.
+"""
+
+_REPLAY = """\
+A recogniser that is trained on its failures alone gets worse at what it could do. A small part of ordinary speech,
+mixed in, prevents much of that: with 0.6 % of the original data, the best of the methods that Vander Eeckt and Van
+hamme compared (Continual Learning for Monolingual End-to-End Automatic Speech Recognition, arXiv:2112.09427) closed
+more than 40 % of the gap between plain fine-tuning and training on everything; see also Chang et al., Towards Lifelong
+Learning of End-to-end ASR, arXiv:2104.01616. Rows with `origin` `replay` share no speaker, recording, sound or long
+text with validation and test; those in `retention` share none with train either, and are there to measure forgetting.
+"""
+
 _LIMITS = """\
-- It holds failures only. A recogniser trained on nothing else forgets what it could do: mix in speech that it gets
-  right (replay), and measure on an ordinary test set as well.
 - Word error rates on it say how hard these cases are, not how good a recogniser is in general. A rate compares only
   with one measured on the same cases with the same normaliser.
 - Speakers, recordings, audio and long texts never span two splits. Cases that a release froze into validation or test
@@ -95,7 +112,7 @@ def card(
 
     `quality` is the content of metrics/quality.json; `normaliser` names what the word error rates were measured with.
     """
-    failures, copies = rows[rows["origin"] == FAILURE], rows[rows["origin"] == AUGMENTED]
+    failures, copies, replayed = (rows[rows["origin"] == origin] for origin in (FAILURE, AUGMENTED, REPLAY))
     sections = {
         "Splits": _splits(rows, contents),
         "Error types": _error_types(failures, contents),
@@ -104,11 +121,13 @@ def card(
     }
     if len(copies):
         sections["Augmentation"] = _augmentation(copies)
+    if len(replayed):
+        sections["Replay"] = _replay(replayed)
     sections |= {
         "Quality": _quality(quality),
         "Columns": _columns(require_audio),
         "How to load": _LOAD_AUDIO if require_audio else _LOAD_TEXT,
-        "Intended use and limits": _LIMITS,
+        "Intended use and limits": (_REPLAY_IS_THERE if len(replayed) else _REPLAY_IS_MISSING) + _LIMITS,
         "Licence": escape(licence),
     }
     body = "\n\n".join(f"## {title}\n\n{text.strip()}" for title, text in sections.items())
@@ -117,6 +136,7 @@ def card(
         f"{len(failures)} phrases that a speech-to-text agent misheard, as pairs of {kind}, to fine-tune it on. "
         "Each was corrected, passed a quality gate, and lies in one split."
         + (f" {len(copies)} copies with other sound are in train." if len(copies) else "")
+        + (f" {len(replayed)} utterances that it gets right are beside them." if len(replayed) else "")
         + (" Those in `unlabelled` are not corrected yet: they have no text." if UNLABELLED in contents else "")
     )
     front = _front_matter(rows, contents, name=name, licence=licence, require_audio=require_audio)
@@ -235,6 +255,11 @@ def _augmentation(copies: pd.DataFrame) -> str:
     )
 
 
+def _replay(replayed: pd.DataFrame) -> str:
+    """Say how much speech is replayed, from where, and why."""
+    return _counts(replayed["split"] + ", text " + replayed["correction_method"]) + "\n\n" + _REPLAY.strip()
+
+
 def _quality(quality: Mapping[str, Any]) -> str:
     figures = [[escape(name), f"{value:.4f}"] for name, value in sorted(quality["quality_metrics"].items())]
     counts = [[escape(name), count] for name, count in sorted(quality.get("counts", {}).items())]
@@ -245,7 +270,7 @@ def _quality(quality: Mapping[str, Any]) -> str:
 _MEANING = {
     "audio": "the clip as it was recorded (`bytes`), named by its content (`path`)",
     "text": "what was really said: the training target; empty for a clip without speech",
-    "original_transcript": "what the recogniser said",
+    "original_transcript": "what the recogniser said; null where it never heard the clip",
     "case_id": "the case, unique over all splits",
     "error_types": "what was wrong, by the agent and by the alignment",
     "error_score": "how wrong it was, 0 to 1, by the agent; null if unknown",
@@ -256,7 +281,8 @@ _MEANING = {
     "model_version": "the recogniser",
     "correction_method": "who or what corrected it",
     "wer": "normalised word error rate of `original_transcript` against `text`; null if `text` is empty",
-    "origin": "`failure`: recorded; `augmented`: a copy with other sound, whose other columns are its parent's",
+    "origin": "`failure`: misheard; `augmented`: a copy with other sound, whose other columns are its parent's; "
+    "`replay`: speech that the recogniser gets right",
     "parent_case_id": "of a copy: the case that it is a copy of",
     "augmentation": "of a copy: what was done to the sound, in this order, as JSON",
 }

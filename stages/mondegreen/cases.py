@@ -47,8 +47,16 @@ def standing(reviews: pd.DataFrame) -> pd.DataFrame:
 
 def known_withdrawals(log: Log) -> pd.Series:
     """Return, for each withdrawal, whether its case or speaker is in the log (yet)."""
-    gone, failures = log["withdrawal"], log["failure"]
-    return among(gone["case_id"], failures["case_id"]) | among(gone["speaker_id"], failures["speaker_id"])
+    gone = log["withdrawal"]
+    spoken = [log["failure"], *(log[kind].assign(case_id=log[kind]["event_id"]) for kind in ("inference", "utterance"))]
+    ids, speakers = (pd.concat([part[name] for part in spoken]) for name in ("case_id", "speaker_id"))
+    return among(gone["case_id"], ids) | among(gone["speaker_id"], speakers)
+
+
+def withdrawn(cases: pd.DataFrame, log: Log) -> pd.Series:
+    """Return whose consent was withdrawn, case by case or by speaker."""
+    gone = log["withdrawal"]
+    return among(cases["case_id"], gone["case_id"]) | among(cases["speaker_id"], gone["speaker_id"])
 
 
 def fold(log: Log, ranked: pd.DataFrame, audio: pa.Table) -> pd.DataFrame:
@@ -59,17 +67,16 @@ def fold(log: Log, ranked: pd.DataFrame, audio: pa.Table) -> pd.DataFrame:
     """
     failures = log["failure"].sort_values(["case_id", *_ORDER]).drop_duplicates("case_id", keep="last")
     winners = ranked.loc[ranked["won"], ["case_id", *_WINNER]].rename(columns=_WINNER)
-    cases = failures.merge(_sound(audio), on="audio_sha256", how="left").merge(winners, on="case_id", how="left")
+    cases = failures.merge(sound(audio), on="audio_sha256", how="left").merge(winners, on="case_id", how="left")
     clip = cases["frames"].astype("Float64") / cases["sample_rate"].astype("Float64")
     stated = (cases["end"] - cases["start"]).where(cases["end"] > cases["start"])
-    withdrawn = log["withdrawal"]
     return cases.assign(
         duration=clip.astype("float64").fillna(stated),
         is_speech=cases["corrected_is_speech"].fillna(cases["is_speech"]),
         audio_error=cases["audio_error"].mask(among(cases["case_id"], _refused(log, ranked)), BAD_AUDIO),
         correction_count=_per_case(cases, ranked[~ranked["undone"]].groupby("case_id").size()),
         conflicting_corrections=_per_case(cases, _conflicts(ranked)),
-        withdrawn=among(cases["case_id"], withdrawn["case_id"]) | among(cases["speaker_id"], withdrawn["speaker_id"]),
+        withdrawn=withdrawn(cases, log),
     )
 
 
@@ -99,7 +106,7 @@ def _per_case(cases: pd.DataFrame, counts: pd.Series) -> pd.Series:
     return cases["case_id"].map(counts).fillna(0).astype("int32")
 
 
-def _sound(audio: pa.Table) -> pd.DataFrame:
+def sound(audio: pa.Table) -> pd.DataFrame:
     """Return the packs' index, one row per clip."""
     kinds = {pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
     frame: pd.DataFrame = audio.drop_columns(["ext"]).to_pandas(types_mapper=kinds.get)

@@ -246,7 +246,9 @@ def _slice(name: str | None, cases: pd.DataFrame) -> Slice:
 
 def _notes(cases: pd.DataFrame, blocks: Blocks) -> Iterator[str]:
     """Say what the figures and their intervals do not cover."""
-    known = cases["original_transcript"].fillna("").map(normalise) == cases["hypothesis"].map(normalise)
+    original = cases["original_transcript"]  # null: the recogniser never heard it
+    known = original.fillna("").map(normalise) == cases["hypothesis"].map(normalise)
+    known &= original.notna() & (original != cases["text"])
     if known.mean() >= REPEATS:
         yield (
             f"{int(known.sum())} of {len(cases)} predictions repeat the recorded mistakes: this is the model whose "

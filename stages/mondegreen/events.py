@@ -164,6 +164,22 @@ FIELDS: dict[str, dict[str, Check]] = {
         "model_confidence": _share,
         "audio_seconds": _seconds,
         "failed": _flag,
+        "audio": _audio,
+        "source_path": _text,
+        "confirmed_transcript": _text,
+        "language": _identifier,
+        "speaker_id": _identifier,
+        "recording_id": _identifier,
+        "metadata": _metadata,
+    },
+    "utterance": {
+        "audio": _audio,
+        "source_path": _text,
+        "transcript": _text,
+        "source": _identifier,
+        "language": _identifier,
+        "speaker_id": _identifier,
+        "recording_id": _identifier,
         "metadata": _metadata,
     },
     "performance": {
@@ -195,6 +211,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "correction": ("case_id", "corrected_transcript", "method"),
     "review": ("case_id", "decision"),
     "inference": ("failed",),
+    "utterance": ("transcript", "source"),
     "performance": ("wer", "cer"),
     "model_version": ("model_version",),
     "learning_progress": ("stage", "metrics"),
@@ -253,6 +270,8 @@ def check_event(event: Mapping[str, Any]) -> Event:
         )
     if kind == "review" and ("undoes" in checked) != (checked["decision"] == "undo"):
         raise RecordError("undoes", event.get("undoes"), "the event_id that an 'undo', and nothing else, takes back")
+    if kind == "inference" and checked["failed"] and "confirmed_transcript" in checked:
+        raise RecordError("failed", True, "False where the transcript was confirmed; else record a failure")
     if kind == "performance":
         _check_performance(checked)
     if kind == "failure":

@@ -12,6 +12,7 @@ import pandas as pd
 from mondegreen.balancing import SPLITS
 from mondegreen.components import connect
 from mondegreen.ledger import RESERVE
+from mondegreen.schemas import RETENTION
 
 EVALUATION = ("validation", "test")
 LINKS_EVALUATION, LINKS_TRAIN = "links_validation_and_test", "links_train_and_evaluation"
@@ -70,7 +71,7 @@ def to_freeze(cases: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
     """Return the rows (`case_id, split`), sorted by case_id, that a release of `cases` adds to `ledger`.
 
     `cases` are all that have a split: `case_id, split, component, speaker_id, kept` (in the dataset, or left out).
-    Every case of validation and test that is kept is frozen, and one of each component of which none is kept
+    Every case of validation, test and retention that is kept is frozen, and one of each component of which none is kept
     (`test_reserve`): the component stays where it is. Of train, one case of each speaker, and each case without one:
     whatever is corrected or withdrawn, every case that trained is then in the ledger or shares its speaker with one.
     """
@@ -83,7 +84,7 @@ def to_freeze(cases: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
     voice = train["speaker_id"].where(train["speaker_id"].str.strip() != "")
     known = set(voice[train["case_id"].isin(ledger["case_id"])].dropna())
     first = voice.isna() | ~(voice.duplicated() | voice.isin(known))
-    rows = pd.concat([kept, reserve, train[first]])[["case_id", "split"]]
+    rows = pd.concat([kept, reserve, cases[cases["split"] == RETENTION], train[first]])[["case_id", "split"]]
     have = rows.merge(ledger[["case_id", "split"]], how="left", indicator=True)["_merge"] == "both"
     return rows[~have.to_numpy()].sort_values("case_id", ignore_index=True)
 

@@ -88,7 +88,7 @@ def import_rows(
     builder = _Builder(audio_root)
     builder.check_defaults(chosen.defaults)
     result = Imported(columns_left=(*chosen.left, *source.embedded))
-    with Recorder(spool) as recorder, _Rejects(source.path, result) as rejects, ThreadPoolExecutor(_WRITERS) as pool:
+    with Recorder(spool) as recorder, Rejects(source.path, result) as rejects, ThreadPoolExecutor(_WRITERS) as pool:
         clips, done = _Clips(recorder, pool, result), 0
         for cases in _chunks(_good(source.rows(), chosen, builder, rejects)):
             clips.attach(cases)
@@ -166,7 +166,7 @@ class _Builder:
 
 
 def _good(
-    rows: Iterable[tuple[int, Row | Unreadable]], chosen: columns.Columns, builder: _Builder, rejects: "_Rejects"
+    rows: Iterable[tuple[int, Row | Unreadable]], chosen: columns.Columns, builder: _Builder, rejects: "Rejects"
 ) -> Iterator[_Case]:
     """Yield the cases of the rows that can be right; the others are set aside."""
     for number, row in rows:
@@ -265,23 +265,26 @@ class _Clips:
             return str(getattr(error, "strerror", None) or error)
 
 
-class _Rejects:
+class Rejects:
     """The file of rejected rows, one JSON object each: `{"line", "reason", "row"}`; none when there are none.
 
     It lies beside the imported file, or in the current folder where that one cannot be written to.
     """
 
     def __init__(self, path: Path, result: Imported) -> None:
+        """Count in `result` what is set aside of `path`."""
         self._result = result
         self._name = f"{path.name}.rejected.jsonl"
         self._folder = path.parent if os.access(path.parent, os.W_OK) else Path()
         self._file: TextIO | None = None
 
-    def __enter__(self) -> "_Rejects":
+    def __enter__(self) -> "Rejects":
+        """Take away the file of an earlier import."""
         (self._folder / self._name).unlink(missing_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 

@@ -110,7 +110,9 @@ def _read(source: Path, known: set[str], result: Ingested) -> _Waiting:
             waiting.newest = max(waiting.newest, event["recorded_at"])
             result.cases += event["event"] == "failure"
             if event.get("audio"):
-                waiting.audio.setdefault(event["audio"]["sha256"], (event["audio"], event["case_id"]))
+                waiting.audio.setdefault(
+                    event["audio"]["sha256"], (event["audio"], str(event.get("case_id", event["event_id"])))
+                )
         result.torn += contents.torn
         result.damaged += contents.damaged
         waiting.segments.append((replace(contents, events=[]), named))

@@ -1,7 +1,7 @@
 """The ledger: which cases a release has frozen into a split, as CSV in Git (`case_id,split,release`).
 
-Validation and test have a row per case, train one per speaker and one per case without a speaker. `test_reserve` and
-`validation_reserve` name a case that the release had assigned, but left out of its dataset.
+Validation, test and retention have a row per case, train one per speaker and one per case without a speaker.
+`test_reserve` and `validation_reserve` name a case that the release had assigned, but left out of its dataset.
 """
 
 import csv
@@ -16,7 +16,7 @@ from mondegreen.errors import DataError
 
 COLUMNS = ("case_id", "split", "release")
 RESERVE = "_reserve"
-FROZEN_SPLITS = ("train", "validation", "test", f"validation{RESERVE}", f"test{RESERVE}")
+FROZEN_SPLITS = ("train", "validation", "test", "retention", f"validation{RESERVE}", f"test{RESERVE}")
 _HEADER = ",".join(COLUMNS)
 
 

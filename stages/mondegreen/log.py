@@ -25,7 +25,20 @@ Log = dict[str, pd.DataFrame]
 
 _AUDIO = pa.struct([("sha256", pa.string()), ("bytes", pa.int64()), ("ext", pa.string())])
 _TYPES = {field.name: field.type for table in (CASES, CORRECTIONS, INFERENCES, PERFORMANCE) for field in table.arrow}
-_TYPES |= {name: pa.string() for name in ("model_name", "parent", "reason", "stage", "decision", "undoes")}
+_TYPES |= {
+    name: pa.string()
+    for name in (
+        "model_name",
+        "parent",
+        "reason",
+        "stage",
+        "transcript",
+        "confirmed_transcript",
+        "source",
+        "decision",
+        "undoes",
+    )
+}
 _TYPES |= {"audio": _AUDIO, "training_data_size": pa.int64()}
 _CODE = (sys.modules[__name__], events, schemas)
 _COLUMNS = {kind: ("event_id", "recorded_at", *FIELDS[kind]) for kind in KINDS}

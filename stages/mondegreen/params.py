@@ -69,6 +69,16 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replay:
+    """How much speech that the recogniser gets right is mixed in, and how much is kept apart to measure forgetting."""
+
+    seed: int = _range(0, 2**32 - 1)
+    ratio: float = _range(0, 100)
+    retention: int = _range(0, 10**9)
+    sources: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Speed:
     """Faster and slower, pitch and all; one of `factors` is drawn for a copy."""
 

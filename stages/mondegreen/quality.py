@@ -36,11 +36,14 @@ def candidates(cases: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def sort_out(found: pd.DataFrame, settings: params.Validate, *, require_audio: bool) -> Sorted:
-    """Apply the rules to the candidates `found`; both tables keep the order of case_id."""
+def sort_out(found: pd.DataFrame, settings: params.Validate, *, require_audio: bool, failures: bool = True) -> Sorted:
+    """Apply the rules to the candidates `found`; both tables keep the order of case_id.
+
+    Without `failures` they are utterances: that the recogniser was right is no reason.
+    """
     reasons: pd.Series[Any] = pd.Series([[] for _ in range(len(found))], index=found.index, dtype=object)
     passed = found
-    for schema in schemas(settings, require_audio=require_audio):
+    for schema in schemas(settings, require_audio=require_audio, failures=failures):
         broken = pd.DataFrame({check.name: ~check(passed).check_output.astype(bool) for check in schema.checks})
         for name in broken.columns:
             for row in broken.index[broken[name]]:
@@ -98,6 +101,16 @@ def report(
         ],
         "warnings": _warnings(sorted_out.valid),
         "valid_sha256": valid_sha256,
+    }
+
+
+def counts(sorted_out: Sorted) -> dict[str, Any]:
+    """Return how many rows passed, how many did not, and for which reasons."""
+    reasons = sorted_out.rejected["reasons"].explode().value_counts()
+    return {
+        "valid": len(sorted_out.valid),
+        "rejected": len(sorted_out.rejected),
+        "rejected_by_reason": {str(reason): int(count) for reason, count in reasons.items()},
     }
 
 

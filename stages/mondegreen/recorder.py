@@ -178,18 +178,36 @@ class Recorder:
         model_version: str | None = None,
         model_confidence: float | None = None,
         audio_seconds: float | None = None,
+        audio: str | os.PathLike[str] | bytes | None = None,
+        confirmed_transcript: str | None = None,
+        language: str | None = None,
+        speaker_id: str | None = None,
+        recording_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Record that the recogniser ran: `inference_time` and `audio_seconds` in seconds, and whether it failed."""
-        self.record(
+    ) -> str:
+        """Record that the recogniser ran, whether it failed, times in seconds, and return the event's id.
+
+        With `audio` and the `confirmed_transcript` of a run that did not fail, it is speech that the recogniser gets
+        right: what may be replayed in training (params.yaml, `replay`). Withdraw it by its speaker, or by the id.
+        """
+        event = events.make_event(
             "inference",
             inference_time=inference_time,
             failed=failed,
             model_version=model_version,
             model_confidence=model_confidence,
             audio_seconds=audio_seconds,
+            source_path=None if audio is None or isinstance(audio, bytes) else _readable(audio),
+            confirmed_transcript=confirmed_transcript,
+            language=language,
+            speaker_id=speaker_id,
+            recording_id=recording_id,
             metadata=metadata,
         )
+        if audio is not None:
+            event["audio"] = self._stored(audio)
+        self._append(event)
+        return str(event["event_id"])
 
     def performance(
         self,

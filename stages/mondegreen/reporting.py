@@ -12,7 +12,7 @@ import pandas as pd
 from mondegreen import params, performance, tables
 from mondegreen.distributions import calibration, durations, error_types, over_time
 from mondegreen.recommendations import recommend
-from mondegreen.schemas import CASES, INFERENCES, PERFORMANCE, SPLITS, UNLABELLED, VALID
+from mondegreen.schemas import CASES, FAILURE, INFERENCES, PERFORMANCE, SPLITS, UNLABELLED, VALID
 from mondegreen.terminal import plain
 from mondegreen.worst import worst_cases
 
@@ -79,7 +79,7 @@ def report(
         "calibration": calibration(inferences, valid, confident=settings.confident, wrong=settings.wrong),
         "worst_cases": worst_cases(valid, splits, settings.worst_cases, metrics["collect"]["normaliser"]),
     }
-    labelled = splits[splits["split"] != UNLABELLED]
+    labelled = splits[(splits["split"] != UNLABELLED) & (splits["origin"] == FAILURE)]
     return facts | {"recommendations": recommend(facts, kept, labelled, settings)}
 
 
@@ -131,7 +131,7 @@ def dataset(splits: pd.DataFrame, metrics: Mapping[str, dict[str, Any]]) -> dict
     names = ("passed", "rows", "hours", "speakers", "recordings", "languages", "bytes", "uniqueness", "wer")
     audit, split, collect = metrics["dataset"], metrics["split"], metrics["collect"]
     return {name: audit[name] for name in names} | {
-        "cases": int((splits["split"] != UNLABELLED).sum()),
+        "cases": int(((splits["split"] != UNLABELLED) & (splits["origin"] == FAILURE)).sum()),
         "error_types": audit["error_types"],
         "ratios": split["ratios"],
         "left_out": {reason: found["cases"] for reason, found in split["left_out"].items()},

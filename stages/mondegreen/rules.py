@@ -80,13 +80,14 @@ RULES = {
 """Every reason a candidate can be rejected for."""
 
 
-def schemas(settings: params.Validate, *, require_audio: bool) -> list[pandera.DataFrameSchema]:
+def schemas(settings: params.Validate, *, require_audio: bool, failures: bool = True) -> list[pandera.DataFrameSchema]:
     """Return the schemas in the order in which they are applied; all of them hold for the rows that passed.
 
-    Without `require_audio` pairs of texts are exported: then what is wrong with the audio is no reason.
+    Without `require_audio` pairs of texts are exported: then what is wrong with the audio is no reason. Without
+    `failures` that the recogniser was right is none.
     """
     return [
-        _schema(_row_rules(settings, require_audio)),
+        _schema(_row_rules(settings, require_audio, failures)),
         _schema({"conflicting_reference": lambda rows: ~_conflicting(rows)}),
         _schema(
             {
@@ -108,7 +109,7 @@ def _schema(rules: dict[str, _Holds]) -> pandera.DataFrameSchema:
     return pandera.DataFrameSchema(checks=checks)
 
 
-def _row_rules(settings: params.Validate, require_audio: bool) -> dict[str, _Holds]:
+def _row_rules(settings: params.Validate, require_audio: bool, failures: bool) -> dict[str, _Holds]:
     """Return the rules of a row by itself; each is a function of the table that is True where the rule holds."""
 
     def stated(rows: pd.DataFrame) -> pd.Series:
@@ -148,8 +149,8 @@ def _row_rules(settings: params.Validate, require_audio: bool) -> dict[str, _Hol
         "no_words": lambda rows: _has_words(rows["corrected_transcript"]) | blank(rows),
         "unreadable_text": lambda rows: ~rows["corrected_transcript"].str.contains(_UNREADABLE),
         "too_many_characters": lambda rows: rows["corrected_transcript"].str.len() <= settings.max_characters,
-        "not_a_failure": lambda rows: ~_no_failure(rows) | _confirmed(rows),
-        "confirmed": lambda rows: ~(_no_failure(rows) & _confirmed(rows)),
+        "not_a_failure": lambda rows: ~_no_failure(rows) | _confirmed(rows) | (not failures),
+        "confirmed": lambda rows: ~(_no_failure(rows) & _confirmed(rows)) | (not failures),
         "end_before_start": lambda rows: ~(stated(rows) <= 0),
         "duration_mismatch": lambda rows: ~(off(rows) > settings.duration_tolerance) | (not require_audio),
         "implausible_rate": lambda rows: ~(rows["reference_words"].astype("float64") > rate * seconds(rows)),

@@ -5,6 +5,9 @@ import pyarrow as pa
 
 from mondegreen.tables import Table
 
+RETENTION = "retention"
+"""The split of speech that the recogniser gets right, to measure what training makes it forget."""
+
 UNLABELLED = "unlabelled"
 """The split of cases that nobody has corrected: sound without a target."""
 
@@ -148,6 +151,12 @@ INFERENCES = _table("inferences", _INFERENCE, {"event_id", "batch", "recorded_at
 PERFORMANCE = _table("performance", _PERFORMANCE, {"event_id", "batch", "recorded_at", "wer", "cer"}, "event_id")
 """One row per measurement of a model."""
 
+_SPOKEN = _CASE_REQUIRED - {"original_transcript"} | {"corrected_transcript", "source"}
+
+UTTERANCES = _table("utterances", _CASE | {"source": _STRING}, _SPOKEN, "case_id")
+"""Speech with a known text that is no failure, as rows of cases: confirmed runs of the agent (`source` is agent), and
+collections that were imported. Nobody listened to these: they have no `original_transcript`."""
+
 VALID = _table("valid", _CASE, _CASE_REQUIRED | {"corrected_transcript", "correction_method"}, "case_id")
 """The candidates that passed every rule."""
 
@@ -175,7 +184,7 @@ _ASSIGNED = {"split": _STRING, "component": _STRING, "primary_error_type": _STRI
 SPLITS = _table(
     "splits",
     _CASE | _ASSIGNED | {"parent_case_id": _STRING, "augmentation": _STRING},
-    _CASE_REQUIRED | set(_ASSIGNED),
+    _CASE_REQUIRED - {"original_transcript"} | set(_ASSIGNED),
     "case_id",
 )
 """The selected cases, each in one split, with its `origin`."""

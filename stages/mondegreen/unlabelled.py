@@ -28,4 +28,5 @@ def unlabelled(cases: pd.DataFrame, rows: pd.DataFrame, *, min_shared_words: int
     apart = ~component[: len(found)].isin(met).to_numpy()
     kept = found[apart].sort_values("case_id", ignore_index=True)
     labels = primary_error_types(kept) if len(kept) else pd.Series([], dtype="str")
-    return kept.assign(split=UNLABELLED, component=kept["case_id"], primary_error_type=labels)[list(rows.columns)]
+    kept = kept.assign(split=UNLABELLED, component=kept["case_id"], primary_error_type=labels)
+    return kept.reindex(columns=rows.columns)

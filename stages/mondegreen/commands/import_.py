@@ -1,4 +1,4 @@
-"""`mondegreen import`: the cases of a CSV, JSON Lines or Parquet file."""
+"""`mondegreen import`: the cases of a CSV, JSON Lines or Parquet file, or a corpus to replay."""
 
 import argparse
 import json
@@ -20,6 +20,14 @@ EXAMPLE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", type=Path, metavar="FILE", help=".csv, .tsv, .jsonl (these also .gz) or .parquet")
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=("failures", "replay"),
+        default="failures",
+        help="replay: FILE is a folder with metadata.csv and audio, or a Hugging Face dataset in Parquet: speech "
+        "with its text, to be mixed into train (params.yaml, replay); default: %(default)s",
+    )
     parser.add_argument(
         "--map",
         action="append",
@@ -44,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import and say what was done; exit status 1 when rows were rejected."""
+    if args.kind == "replay":
+        return _corpus(args)
     source = sources.open_source(args.file)
     with _bar(source) as advance:
         done = importer.import_rows(
@@ -59,6 +69,22 @@ def run(args: argparse.Namespace) -> int:
     if done.rejected:
         print(f"{done.rejected} rows rejected: see {done.rejected_file}", file=sys.stderr)
     print(json.dumps(_numbers(done), indent=2) if args.json else "\n".join(_lines(done, args.spool)))
+    return 1 if done.rejected else 0
+
+
+def _corpus(args: argparse.Namespace) -> int:
+    """Import utterances; exit status 1 when rows were rejected."""
+    from mondegreen import corpora  # only here: pyarrow
+
+    done = corpora.import_corpus(args.file, args.spool, mapped=dict(args.map), defaults=dict(args.default))
+    for rejection in done.rejections:
+        print(f"row {rejection.line}: {plain(rejection.reason)}", file=sys.stderr)
+    numbers = {"rows": done.rows, "utterances": done.cases, "rejected": done.rejected}
+    if args.json:
+        print(json.dumps(numbers | {"rejected_file": done.rejected_file and str(done.rejected_file)}, indent=2))
+    else:
+        print(f"read {done.rows} rows: {done.cases} utterances into {args.spool}; {done.rejected} rows rejected")
+        print("next: mondegreen ingest, and replay in params.yaml")
     return 1 if done.rejected else 0
 
 
