@@ -190,7 +190,7 @@ except MondegreenError as error:
 late = system.record_failed_transcription(None, "this one waits in the inbox")
 system.sync_all_to_gcs()
 system.sync_all_from_gcs()
-system.prepare_finetuning_dataset(min_error_score=0.3, max_samples=60, include_uncorrected=True, create_version=True)
+system.prepare_finetuning_dataset(min_error_score=0.3, max_samples=60, include_uncorrected=True)
 report = system.generate_comprehensive_report(output_path="reports/weekly_report.json")
 assert report == json.load(open("reports/weekly_report.json")) == json.load(open("data/report/report.json"))
 assert {"system_statistics", "performance_trends", "data_quality_assessment", "recommendations"} <= report.keys()

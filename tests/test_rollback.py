@@ -70,9 +70,9 @@ def test_git_and_dvc_alone_can_do_it(root: Path):
 
 
 def test_what_would_be_lost_stops_it(root: Path):
-    stray = root / "notes.txt"
+    stray = root / "data/notes.txt"
     stray.write_text("mine")
-    with pytest.raises(RepositoryError, match=r"not committed: notes\.txt; commit"):
+    with pytest.raises(RepositoryError, match=r"not committed: data/notes\.txt; commit"):
         rollback.rollback(root, "v1.0.0")
     stray.unlink()
     (root / "data/dataset/train").write_text("an edit")

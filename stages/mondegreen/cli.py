@@ -31,7 +31,7 @@ COMMANDS = {
     "report": "show where the built report is, or copy it",
     "compare": "show what differs between two versions, or a version and the work tree",
     "rollback": "restore the data of a version in a new commit",
-    "trace": "show the whole way of one case",
+    "trace": "show the whole way of one case, or what a version came from",
     "verify": "hash everything again: work tree, cache and remote",
     "release": "make the built dataset a version",
     "versions": "list the versions of the dataset",

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
-from mondegreen import ingest, params, repository, tables
+from mondegreen import ingest, params, repository, tables, version_control
 from mondegreen.data_manager import DataManager
 from mondegreen.errors import DataError, ParamsError
 from mondegreen.schemas import LEFT_OUT, REJECTED
@@ -146,7 +146,7 @@ class FinetuningDatasetPipeline:
         return {
             "local_path": str(root / repository.DATASET),
             "dataset_id": known,
-            "version_id": None,
+            "version_id": version_control.current(root),
             "sizes": audit["rows"],
             "train_size": audit["rows"].get("train", 0),
             "val_size": audit["rows"].get("validation", 0),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mondegreen import environments, ingest, publishing, reporting, repository, transfer
+from mondegreen import environments, ingest, publishing, reporting, repository, rollback, transfer
 from mondegreen.data_manager import DataManager
 from mondegreen.errors import CloudError, DataError, RepositoryError
 from mondegreen.finetuning_pipeline import FinetuningDatasetPipeline
@@ -40,7 +40,7 @@ class IntegratedDataManagementSystem:
         self.data_manager = DataManager(base_dir, upload=self._learning_data() if use_gcs else None)
         self.metadata_tracker = MetadataTracker(base_dir)
         self.finetuning_pipeline = FinetuningDatasetPipeline(self.data_manager)
-        self.version_control = DataVersionControl()
+        self.version_control = DataVersionControl(base_dir)
 
     def record_failed_transcription(
         self,
@@ -118,16 +118,31 @@ class IntegratedDataManagementSystem:
         """Build the dataset (see `FinetuningDatasetPipeline.prepare_dataset`).
 
         Returns a dictionary with `local_path`, `dataset_id`, `version_id`, the sizes, the quality, and `left_out`: how
-        many cases, by reason. Releases are still to come: `create_version` logs so, and `version_id` is None.
+        many cases, by reason. With `create_version` the dataset is released: the tree has to be clean before; what the
+        build changes (params.yaml, dvc.lock, batches, metrics) is committed, since a version is a commit. A dataset
+        that a release has already keeps that `version_id`; nothing is released twice.
         """
         if create_version:
-            _log.warning("not released: releases are still to come; commit dvc.lock and 'dvc push' keep this dataset")
-        return self.finetuning_pipeline.prepare_dataset(
-            min_error_score=min_error_score,
-            max_samples=max_samples,
-            balance_error_types=balance_error_types,
+            rollback.check_clean(self.finetuning_pipeline.root)
+        wanted = {
+            "min_error_score": min_error_score,
+            "max_samples": max_samples,
+            "balance_error_types": balance_error_types,
             **settings,
-        )
+        }
+        info = self.finetuning_pipeline.prepare_dataset(**wanted)
+        if create_version:
+            self._commit_build(wanted)
+            if info["version_id"] is None:
+                info["version_id"] = self.version_control.create_version()
+        return info
+
+    def _commit_build(self, settings: Mapping[str, Any]) -> None:
+        root = self.finetuning_pipeline.root
+        repository.git(["add", "--all", "--", "params.yaml", "dvc.lock", "data"], root)
+        if repository.changed(root):
+            said = ", ".join(f"{name}={value}" for name, value in settings.items())
+            repository.git(["commit", "--quiet", "-m", f"Prepare the dataset: {said}"], root)
 
     def get_system_statistics(self) -> dict[str, Any]:
         """Return the counts of cases, the trends, learning, inferences, versions and datasets, as of now."""
@@ -136,7 +151,7 @@ class IntegratedDataManagementSystem:
             "performance_trends": {name: self.metadata_tracker.get_performance_trend(name) for name in ("wer", "cer")},
             "learning_summary": self.metadata_tracker.get_learning_summary(),
             "inference_stats": self.metadata_tracker.get_inference_statistics(),
-            "version_control": {},
+            "version_control": self.version_control.get_statistics(),
             "available_datasets": len(self._datasets()),
         }
 

@@ -29,9 +29,9 @@ _JOURNAL = "mondegreen-rollback"  # in Git's folder: from which commit to which;
 class Rollback:
     """What was done: the commits before and after (the same if there was nothing to restore).
 
-    `files` that Git changed, `batches` that left the work tree, `hashed` files that were checked. `frozen`: evaluation
-    cases that later releases froze; `trained`: those of them that train in this version. `code`: files of stages/ that
-    are not the version's.
+    `files` that Git changed, `batches` that left the work tree, `hashed` files that were checked. `frozen`: cases that
+    only later releases froze; `trained`: evaluation cases of theirs that train in this version. `code`: files of
+    stages/ that are not the version's.
     """
 
     version: str
@@ -57,7 +57,7 @@ def rollback(root: Path, version: str, *, message: str = "", code: bool = False)
     target = snapshot.at(root, version, store=store)
     if not target.dataset_hash:
         raise RepositoryError(f"{version} has no dataset: it was not built there; 'mondegreen versions' lists versions")
-    repository.check_clean(root)
+    check_clean(root)
     here = snapshot.at(root, "HEAD", store=store)
     _secure(root, store)
     _bring(target, store)
@@ -71,6 +71,15 @@ def rollback(root: Path, version: str, *, message: str = "", code: bool = False)
     repository.git(["update-ref", "-m", f"rollback: {version}", "HEAD", after, here.commit], root)
     hashed = _apply(root, here, snapshot.at(root, after, store=store))
     return _result(root, version, here, target, after, hashed)
+
+
+def check_clean(root: Path) -> None:
+    """Raise `RepositoryError` naming what is changed or new in the work tree and not committed."""
+    if found := repository.changed(root):
+        shown = ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+        raise RepositoryError(
+            f"not committed: {shown}; commit ('git add -A && git commit') or put it away ('git stash -u')"
+        )
 
 
 def _finish(root: Path) -> None:
@@ -215,7 +224,9 @@ def _result(root: Path, version: str, here: Snapshot, target: Snapshot, after: s
 
     raw = f"{repository.RAW.as_posix()}/"
     gone = [path.removeprefix(raw) for path in here.outputs if path.startswith(raw) and path not in target.outputs]
-    frozen = _evaluation(snapshot.at(root, after)) - _evaluation(target)
+    known = _frozen(target)
+    later = {case: split for case, split in _frozen(snapshot.at(root, after)).items() if case not in known}
+    evaluation = {case for case, split in later.items() if not split.startswith("train")}
     splits = (
         target.table(SPLITS, ["case_id", "split"]) if target.has(SPLITS) else pd.DataFrame({"case_id": [], "split": []})
     )
@@ -227,13 +238,13 @@ def _result(root: Path, version: str, here: Snapshot, target: Snapshot, after: s
         files=differing(here.commit),
         batches=tuple(gone),
         hashed=hashed,
-        frozen=len(frozen),
-        trained=len(frozen & train),
+        frozen=len(later),
+        trained=len(evaluation & train),
         code=differing(target.commit, CODE),
     )
 
 
-def _evaluation(state: Snapshot) -> set[str]:
-    """Return the cases that a state's ledger froze into validation or test."""
+def _frozen(state: Snapshot) -> dict[str, str]:
+    """Return the cases of a state's ledger, each with its split."""
     rows = csv.DictReader(io.StringIO((state.read(LEDGER) or b"").decode()))
-    return {row["case_id"] for row in rows if row["split"].startswith(("validation", "test"))}
+    return {row["case_id"]: row["split"] for row in rows}

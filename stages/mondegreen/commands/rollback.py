@@ -36,12 +36,12 @@ def _lines(done: Rollback) -> list[str]:
         lines.append(f"left the work tree, not the history: {plain(', '.join(done.batches))}")
     if done.frozen:
         lines.append(
-            f"note: {done.frozen} evaluation cases of later releases stay frozen: the data is that of {version}, "
-            f"and 'dvc repro' would split it again, so that they never train"
+            f"note: the ledger keeps {done.frozen} cases of later releases: the data is that of {version}, 'dvc repro' "
+            f"would split it again, so that no evaluation case ever trains"
         )
     if done.trained:
         lines.append(
-            f"note: {done.trained} of them train in {version}: a later test set cannot measure a model trained on it"
+            f"note: {done.trained} later evaluation cases train in {version}: a later test set cannot measure its model"
         )
     if done.code:
         lines.append(

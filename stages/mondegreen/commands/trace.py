@@ -1,4 +1,4 @@
-"""`mondegreen trace`: the whole way of one case."""
+"""`mondegreen trace`: the whole way of one case, or what a version came from."""
 
 import argparse
 import json
@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from mondegreen import repository, tracing
+from mondegreen import lineage, repository, tracing, versions
 from mondegreen.terminal import plain
 from mondegreen.tracing import Trace
+from mondegreen.versions import Version
 
 EXAMPLE = "mondegreen trace 01a2045f-ab92-77e8-ad91-6837b22bb20f"
 
@@ -18,13 +19,18 @@ _WHO = {"by": "model_version", "speaker": "speaker_id", "recording": "recording_
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("case", metavar="CASE_ID", help="the id of a case")
+    parser.add_argument("case", metavar="CASE_ID", help="the id of a case, or a version (v1.2.0)")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the way of a case."""
-    found = tracing.trace(repository.root(), args.case)
+    """Print the way of a case, or of a version."""
+    root = repository.root()
+    if versions.NUMBER.fullmatch(args.case.removeprefix(versions.TAG)):
+        chain = lineage.lineage(root, args.case)
+        print(json.dumps([each.as_dict() for each in chain], indent=2) if args.json else "\n".join(_chain(chain)))
+        return 0
+    found = tracing.trace(root, args.case)
     if args.json:
         print(json.dumps(asdict(found), indent=2, ensure_ascii=False, default=str))
     else:
@@ -64,6 +70,14 @@ def _lines(found: Trace) -> Iterator[str]:
         yield _line("frozen", f"into {found.frozen['split']} by {found.frozen['release']}")
     yield from _capped("copy", [f"{copy['case_id']} {copy['augmentation']}" for copy in found.copies])
     yield _line("releases", ", ".join(f"{each['version']} ({each['split']})" for each in found.releases) or "none")
+
+
+def _chain(chain: Iterable[Version]) -> Iterator[str]:
+    for each in chain:
+        score = "unknown" if each.quality_score is None else f"{each.quality_score:.4f}"
+        grown = "" if each.cases_added is None else f": {each.cases_added} cases added, {each.cases_removed} removed"
+        yield f"{each.version}  {each.date[:10]}  quality {score}  {sum(each.sizes.values())} cases"
+        yield f"  {f'from {each.parent}' if each.parent else 'the first'}{grown}"
 
 
 def _component(component: dict[str, Any]) -> Iterator[str]:
