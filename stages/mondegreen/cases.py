@@ -3,6 +3,7 @@
 import pandas as pd
 import pyarrow as pa
 
+from mondegreen.erasures import hash_of
 from mondegreen.log import Log
 from mondegreen.tables import among
 
@@ -46,11 +47,12 @@ def standing(reviews: pd.DataFrame) -> pd.DataFrame:
 
 
 def known_withdrawals(log: Log) -> pd.Series:
-    """Return, for each withdrawal, whether its case or speaker is in the log (yet)."""
+    """Return, for each withdrawal, whether its case or speaker is in the log (yet), or was erased from it."""
     gone = log["withdrawal"]
     spoken = [log["failure"], *(log[kind].assign(case_id=log[kind]["event_id"]) for kind in ("inference", "utterance"))]
     ids, speakers = (pd.concat([part[name] for part in spoken]) for name in ("case_id", "speaker_id"))
-    return among(gone["case_id"], ids) | among(gone["speaker_id"], speakers)
+    erased = among(gone["case_id"].fillna(gone["speaker_id"]).map(hash_of).astype("str"), log["erasure"]["asked"])
+    return among(gone["case_id"], ids) | among(gone["speaker_id"], speakers) | erased
 
 
 def withdrawn(cases: pd.DataFrame, log: Log) -> pd.Series:

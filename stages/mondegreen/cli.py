@@ -28,6 +28,7 @@ COMMANDS = {
     "publish": "put the dataset of a release where training jobs load it",
     "performance": "record and show how models do",
     "status": "show the cases, the dataset, and what to do next",
+    "forget": "withdraw or erase what a person said",
     "report": "show where the built report is, or copy it",
     "compare": "show what differs between two versions, or a version and the work tree",
     "rollback": "restore the data of a version in a new commit",

@@ -122,6 +122,7 @@ def _audio(field: str, value: Any) -> dict[str, Any] | None:
 _share = _number(0.0, 1.0)
 _seconds = _number(unit=" (seconds)")
 _method = _matching(_METHOD, "'manual', 'user_feedback', 'rule:NAME' or 'model:NAME'")
+_hash = _matching(_SHA256, "64 hexadecimal digits")
 _decision = _matching(re.compile("skip|unsure|bad_audio|undo"), "'skip', 'unsure', 'bad_audio' or 'undo'")
 
 FIELDS: dict[str, dict[str, Check]] = {
@@ -200,8 +201,13 @@ FIELDS: dict[str, dict[str, Check]] = {
     },
     "learning_progress": {"stage": _identifier, "metrics": _metrics, "metadata": _metadata},
     "withdrawal": {"case_id": _identifier, "speaker_id": _identifier, "reason": _text},
+    "erasure": {"asked": _hash, "line": _hash},
 }
-"""Every kind of event, with the check of each field it may have."""
+"""Every kind of event, with the check of each field it may have.
+
+An `erasure` stands in the place of an event that was erased, with its id and time: `asked` and `line` are the SHA-256
+of the id that was asked for and of the line that stood there.
+"""
 
 MEASURED_ON = ("test_set", "normaliser")
 """In a performance event's metadata: only figures that agree in both are ever compared."""
@@ -216,6 +222,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "model_version": ("model_version",),
     "learning_progress": ("stage", "metrics"),
     "withdrawal": ("reason",),
+    "erasure": ("asked", "line"),
 }
 """The fields without which an event of a kind means nothing."""
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
@@ -219,6 +220,12 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
 
+def _no_formula(texts: pd.Series) -> pd.Series:
+    """Return texts that no spreadsheet takes for a formula: an apostrophe goes before what would be one."""
+    risky = texts.astype("str").str.match(r"[=+\-@\t\r]").fillna(False).astype(bool)
+    return texts.mask(risky, "'" + texts.astype("str"))
+
+
 def _convert(shards: list[Path], target: Path, format: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     hidden = target.with_name(f".{target.name}.new")
@@ -234,7 +241,10 @@ def _convert(shards: list[Path], target: Path, format: str) -> Path:
                 else:
                     frame["has_target"] = frame["text"].notna()  # an empty text is silence, not a missing one
                     frame["error_types"] = frame["error_types"].map(";".join)
-                    frame.to_csv(file, index=False, header=header)
+                    texts = frame.select_dtypes(["object", "str"]).columns
+                    frame.assign(**{name: _no_formula(frame[name]) for name in texts}).to_csv(
+                        file, index=False, header=header
+                    )
                 header = False
     os.replace(hidden, target)  # noqa: PTH105
     return target

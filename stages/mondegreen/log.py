@@ -37,6 +37,8 @@ _TYPES |= {
         "source",
         "decision",
         "undoes",
+        "asked",
+        "line",
     )
 }
 _TYPES |= {"audio": _AUDIO, "training_data_size": pa.int64()}

@@ -119,6 +119,14 @@ def default_remote(root: Path) -> str:
     return found[1] if found else ""
 
 
+def user(cwd: Path) -> str:
+    """Return Git's user.name; raises `RepositoryError` where it is not set."""
+    try:
+        return git(["config", "user.name"], cwd).strip()
+    except RepositoryError as error:
+        raise RepositoryError("who are you? --author NAME, or git config user.name NAME") from error
+
+
 def track(batch: Path) -> None:
     """Put a batch under DVC: `<batch>.dvc` beside it, staged for Git."""
     dvc(["add", "--quiet", batch.name], batch.parent)

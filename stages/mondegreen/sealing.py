@@ -38,34 +38,52 @@ def seal(raw: Path, newest: str, lines: Sequence[bytes], clips: Iterable[Clip], 
     of the newest event, `lines` are encoded events sorted by event_id, `done` is told, step by step, how many bytes of
     audio were packed.
     """
-    stamp = f"{newest[:19].replace('-', '').replace(':', '')}Z"
+    stamp = stamp_of(newest)
     partial = raw / f".{stamp}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     with (partial / "events.jsonl").open("wb") as file:
         file.writelines(lines)
     _write_packs(partial, sorted(clips, key=lambda clip: clip.sha256), done)
+    return appear(partial, stamp)
+
+
+def stamp_of(newest: str) -> str:
+    """Return the beginning of a batch's name from the RFC 3339 time of its newest event."""
+    return f"{newest[:19].replace('-', '').replace(':', '')}Z"
+
+
+def appear(partial: Path, stamp: str) -> Path:
+    """Make a complete, hidden batch durable and give it its name; one of the same content may be there already."""
     for path in partial.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(partial)
-    target = raw / f"{stamp}-{content_hash(partial)}"
+    target = partial.with_name(f"{stamp}-{content_hash(partial)}")
+    if target.exists():
+        shutil.rmtree(partial)
+        return target
     partial.rename(target)
-    sync_folder(raw)
+    sync_folder(target.parent)
     return target
+
+
+def open_pack(folder: Path, number: int) -> pq.ParquetWriter:
+    """Open a batch's next pack of audio for writing."""
+    return pq.ParquetWriter(
+        folder / f"audio-{number:05d}.parquet",
+        PACK,
+        compression="none",
+        use_dictionary=False,
+        write_statistics=["sha256"],
+        store_schema=False,
+    )
 
 
 def _write_packs(folder: Path, clips: list[Clip], done: Callable[[int], Any]) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for number, pack in enumerate(_chunks(clips, PACK_BYTES)):
-            with pq.ParquetWriter(
-                folder / f"audio-{number:05d}.parquet",
-                PACK,
-                compression="none",
-                use_dictionary=False,
-                write_statistics=["sha256"],
-                store_schema=False,
-            ) as writer:
+            with open_pack(folder, number) as writer:
                 for group in _chunks(pack, GROUP_BYTES):
                     rows = list(pool.map(_row, group))
                     writer.write_table(pa.Table.from_pylist(rows, PACK), row_group_size=len(rows))
