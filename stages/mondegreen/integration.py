@@ -211,7 +211,7 @@ class IntegratedDataManagementSystem:
         wanted = f"gs://{self.gcs_bucket_name}" if self.gcs_bucket_name else "gs://" if self.use_gcs else ""
         if not url or not f"{url}/".startswith(f"{wanted}/" if self.gcs_bucket_name else wanted):
             raise RepositoryError(
-                f"the default remote is {url or 'not set'}: nothing was transferred. Set one: "
+                f"the default remote is {url or 'not set'}, not {wanted or 'gs://'}: nothing was transferred. Set one: "
                 f"mondegreen environment dev --bucket {self.gcs_bucket_name or 'BUCKET'} && mondegreen environment dev"
             )
 
