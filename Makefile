@@ -16,7 +16,7 @@ RUN = PATH="$$(cd "$(BIN)" && pwd):$$PATH"
 PYTEST = $(RUN) python -m pytest
 PARALLEL = -n logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: all env repro check lint quick test bench label-studio deps lock clean help
+.PHONY: all env repro check lint quick test torture bench label-studio deps lock clean help
 .DELETE_ON_ERROR:
 
 all: repro
@@ -41,6 +41,9 @@ quick: env
 
 test: env  ## the whole test suite
 	@$(PYTEST) $(PARALLEL)
+
+torture: env  ## what the suite leaves out because it takes minutes
+	@TORTURE=1 $(PYTEST) $(PARALLEL) tests/test_transfer.py
 
 bench: env  ## measures against floors, in one run
 	@$(RUN) python tests/bench/bench.py

@@ -110,8 +110,8 @@ class Faults:
     """What goes wrong with every `every`th request that `match`es "METHOD path", the first `times` times.
 
     The default of `every` is each one, of `times` no end. One of: `status` is answered, with `retry_after` seconds and
-    `body`; the connection is `cut` after so many bytes of the longer direction, 0 for at once; `rate` is how many bytes
-    pass in a second; `do` is called before the request goes on.
+    `body` (JSON, or an error's message); the connection is `cut` after so many bytes of either direction, 0 for at
+    once; `rate` is how many bytes pass in a second; `do` is called before the request goes on.
     """
 
     match: str = ""
@@ -203,7 +203,7 @@ class Proxy(Cloud):
 
 def _answer(faults: Faults) -> bytes:
     error = {"error": {"code": faults.status, "message": faults.body or "made by a test"}}
-    body = json.dumps(error).encode()
+    body = (faults.body if faults.body.startswith("{") else json.dumps(error)).encode()
     lines = [f"HTTP/1.0 {faults.status} Fault", "Content-Type: application/json", f"Content-Length: {len(body)}"]
     lines += [f"Retry-After: {faults.retry_after}"] if faults.retry_after is not None else []
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -49,3 +49,10 @@ def test_the_rows_of_the_pipeline():
     found = rows("cases", "nothing", "audio")
     assert {"  collect", "  validate", "  gate", "  split", "  export", "  audit"} <= found.keys()
     assert sum(bool(row["target"]) for row in found.values()) == 6
+
+
+@pytest.mark.dvc
+@pytest.mark.xdist_group("dvc")
+def test_the_rows_of_the_cloud():
+    found = rows("push")
+    assert [row["target"] for row in found.values()] == ["<= 1.3x", "<= 1.5x"]

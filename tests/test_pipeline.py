@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from clone import Clone
 from closure import imported_modules
+from cloud import Emulator, run
 from conftest import ROOT, sound
 
 pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc")]
@@ -348,3 +349,28 @@ def test_a_batch_that_is_not_here_stops_the_build(clone: Clone):
         assert "dvc pull" in clone.mondegreen("ingest", status=1)
     finally:
         (clone.path / "data/raw/20990101T000000Z-000000000000.dvc").unlink()
+
+
+def test_a_version_comes_back_from_the_cloud(clone: Clone, tmp_path: Path):
+    """A fresh clone with an empty cache: Git and `dvc pull` alone give the release's very bytes."""
+    files = {path.name: path.read_bytes() for path in (clone.path / "data/dataset").rglob("*") if path.is_file()}
+    before, env = clone.git("rev-parse", "HEAD").strip(), clone.env
+    with Emulator("bucket") as emulator:
+        clone.env = emulator.env(tmp_path)
+        clone.mondegreen("environment", "dev", "--bucket", "bucket")
+        clone.commit("dev is a bucket")
+        clone.git("tag", "-a", "-m", "v9.9.9", "dataset@v9.9.9")
+        clone.mondegreen("push", "--environment", "dev", "--all-versions")
+        shutil.rmtree(clone.path / "data/dataset")
+        clone.git("rm", "-q", "dvc.lock")
+        clone.commit("later")
+        fresh = tmp_path / "fresh"
+        clone.git("clone", "-q", str(clone.path), str(fresh))
+        for command in ("git checkout -q dataset@v9.9.9", "mondegreen environment dev", "dvc pull --quiet"):
+            run("bash", "-c", command, cwd=fresh, env=clone.env | {"PYTHONPATH": "stages"})
+    back = {path.name: path.read_bytes() for path in (fresh / "data/dataset").rglob("*") if path.is_file()}
+    clone.env = env
+    clone.git("tag", "-d", "dataset@v9.9.9")
+    clone.git("reset", "-q", "--hard", before)
+    clone.run("dvc", "checkout", "--quiet")
+    assert back == files

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cloud import HEALTHY, Emulator, Faults, Proxy
-from mondegreen import repository, transfer
+from mondegreen import repository, snapshot, transfer
 from mondegreen.cli import main
 from mondegreen.errors import CloudError, UnreachableError
 from mondegreen.objects import Store
@@ -144,6 +144,16 @@ def test_what_is_pushed_comes_back_by_mondegreen_and_by_dvc(root: Path, cloud: P
 
 def size_of_list(root: Path) -> int:
     return sum(path.stat().st_size for path in (root / ".dvc/cache/files/md5").rglob("*.dir"))
+
+
+def test_many_small_objects_survive_faults(root: Path, cloud: Proxy):
+    for number in range(150):
+        (root / BATCH / f"more-{number}.txt").write_text(f"{number}")
+    repository.dvc(["add", "-q", BATCH], root)
+    cloud.faults = Faults(match=UPLOAD, every=20, cut=100, times=3)
+    assert push(root).problems == {}
+    assert len(cloud.target.objects("bucket")) == OBJECTS + 150
+    assert_complete(root, cloud)
 
 
 def test_what_dvc_pushed_is_complete(root: Path, cloud: Proxy):
@@ -362,3 +372,83 @@ def test_a_damaged_cache_does_not_spoil_the_remote(root: Path, cloud: Proxy):
     done = push(root)
     assert sorted(done.problems.values()) == ["this clone's copy is damaged", "waits for its files"]
     assert not any(item.endswith(".dir") or "000000" in item for item in cloud.target.objects("bucket"))
+
+
+# -- garbage
+
+
+def change(root: Path, seed: int, commit: str = "") -> set[str]:
+    """Replace the batch, push it, and commit it under a branch or tag's name; return the hashes of its objects."""
+    shutil.rmtree(root / BATCH, ignore_errors=True)
+    fill(root / BATCH, seed=seed)
+    repository.dvc(["add", "-q", BATCH], root)
+    push(root)
+    if commit:
+        git(root, "add", "-A")
+        git(root, "commit", "-q", "-m", commit)
+        git(root, *commit.split())
+    return {item.md5 for item in transfer.needed(root, Store(root))[0]}
+
+
+def git(root: Path, *arguments: str) -> None:
+    command = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(root), *arguments]
+    subprocess.run(command, check=True)
+
+
+def cached(root: Path) -> set[str]:
+    folder = root / ".dvc/cache/files/md5"
+    return {path.parent.name + path.name for path in folder.rglob("*") if path.is_file()}
+
+
+def stored(cloud: Proxy) -> set[str]:
+    prefix = "data_versions/files/md5/"
+    return {name.removeprefix(prefix).replace("/", "") for name in cloud.target.objects("bucket", prefix)}
+
+
+def test_gc_keeps_what_any_release_branch_or_tag_needs(root: Path, cloud: Proxy, capsys, monkeypatch):
+    cloud.target.write("bucket", "learning_data/events/1.jsonl", b"{}")
+    before = change(root, 1)
+    released = change(root, 2, "tag -a -m v1 dataset@v1.0.0")
+    branch = change(root, 3, "branch side")
+    theirs = change(root, 4, "update-ref refs/remotes/origin/theirs HEAD")
+    git(root, "reset", "-q", "--hard", "HEAD~1")
+    forgotten = change(root, 5)
+    now = change(root, 6)
+    everything = before | released | branch | theirs | forgotten | now
+    monkeypatch.chdir(root)
+
+    assert main(["gc", "--environment", "cloud", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "this clone's cache: 14 objects (6.0 MB) that no release, branch or tag needs" in said
+    assert "14 more are younger than 14 days: left there" in said
+    assert main(["gc", "--environment", "cloud", "--days", "0"]) == 1
+    assert "nothing was removed: say --yes" in capsys.readouterr().err
+    assert cached(root) == stored(cloud) == everything
+
+    assert main(["gc", "--yes"]) == 0
+    assert cached(root) == released | branch | theirs | now
+    assert stored(cloud) == everything, "a remote is named or left alone"
+    assert main(["gc", "--environment", "cloud", "--days", "0", "--yes"]) == 0
+    assert stored(cloud) == released | branch | theirs | now
+    assert cloud.target.read("bucket", "learning_data/events/1.jsonl") == b"{}"
+    assert push(root, all_versions=True, dry=True).problems == {}
+
+
+def test_gc_does_nothing_where_it_cannot_know_what_is_needed(root: Path, cloud: Proxy, capsys, monkeypatch):
+    change(root, 1)
+    git(root, "tag", "old")
+    change(root, 2, "branch side")
+    lists = [name for name in cloud.target.objects("bucket") if name.endswith(".dir")]
+    [name] = [name for name in lists if is_needed_by(root, "old", name)]
+    cloud.target.delete("bucket", name)
+    (root / ".dvc/cache" / name.removeprefix("data_versions/")).unlink()
+    before = cached(root)
+    monkeypatch.chdir(root)
+    assert main(["gc", "--yes"]) == 1
+    assert f"nothing was removed: what {BATCH} needs is not known" in capsys.readouterr().err
+    assert cached(root) == before
+
+
+def is_needed_by(root: Path, version: str, name: str) -> bool:
+    [output] = snapshot.at(root, version).outputs.values()
+    return name.replace("/", "").endswith(output.md5)

@@ -26,6 +26,7 @@ COMMANDS = {
     "push": "bring this commit's data to the remote, and make sure that it is all there",
     "pull": "bring the data of this commit here",
     "publish": "put the dataset of a release where training jobs load it",
+    "gc": "remove data that no release, branch or tag needs",
     "performance": "record and show how models do",
     "status": "show the cases, the dataset, and what to do next",
     "forget": "withdraw or erase what a person said",

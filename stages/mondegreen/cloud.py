@@ -4,13 +4,14 @@ Over gcsfs, which DVC uses too; loaded when a bucket is opened. An object is acc
 that it was announced with.
 """
 
+import asyncio
 import base64
 import io
 import json
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 SCHEME = "gs://"
 
-_CHUNK = 16 << 20  # bytes of one request; what is longer goes up in several, and a broken one repeats only itself
+_CHUNK = 32 << 20  # bytes of one request; what is longer goes up in several, and a broken one repeats only itself
 _SLOWEST = 20_000  # bytes per second of one transfer; one that is slower is broken off and tried again
 _PATIENCE = 60.0  # seconds without a byte of an answer
 _PAGE = 1000
@@ -149,12 +150,41 @@ class Bucket:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             limit = 120 + size / _SLOWEST
-            meta = {"name": self._prefix + name}
-            if md5:
-                meta["md5Hash"] = base64.b64encode(bytes.fromhex(md5)).decode()
             send = self._send_whole if size <= _CHUNK else self._send_chunks
             condition = {"ifGenerationMatch": "0"} if new else {}
-            return _stored(self._sync(send, file, size, meta, condition, advance, limit=limit))
+            return _stored(self._sync(send, file, size, self._meta(name, md5), condition, advance, limit=limit))
+
+    def upload_many(self, files: Sequence[tuple[Path, str, str]], *, jobs: int, advance: Advance = nothing) -> set[str]:
+        """Put small files, each with its name and MD5 (hex), side by side without a thread for each.
+
+        Return the names that the service has then. What fails is left to `upload`, which says why; after `jobs`
+        failures nothing more is tried.
+        """
+        done: set[str] = self._sync(self._send_many, files, jobs, advance, limit=None)
+        return done
+
+    async def _send_many(self, files: Sequence[tuple[Path, str, str]], jobs: int, advance: Advance) -> set[str]:
+        gate, done, failures = asyncio.Semaphore(jobs), set(), 0
+
+        async def one(source: Path, name: str, md5: str) -> None:
+            nonlocal failures
+            async with gate:
+                if failures >= jobs:
+                    return
+                try:
+                    content = source.read_bytes()
+                    send = self._send_whole(io.BytesIO(content), len(content), self._meta(name, md5), {}, advance)
+                    await asyncio.wait_for(send, 120 + len(content) / _SLOWEST)
+                    done.add(name)
+                except Exception:  # noqa: BLE001, `upload` tries it again and says what is wrong
+                    failures += 1
+
+        await asyncio.gather(*(one(*file) for file in files))
+        return done
+
+    def _meta(self, name: str, md5: str) -> dict[str, str]:
+        digest = {"md5Hash": base64.b64encode(bytes.fromhex(md5)).decode()} if md5 else {}
+        return {"name": self._prefix + name} | digest
 
     async def _send_whole(
         self, file: Any, size: int, meta: dict[str, str], condition: dict[str, str], advance: Advance
@@ -231,7 +261,7 @@ class Bucket:
         answer: dict[str, Any] = self._sync(self._fs._call, method, path, json_out=True, **parameters)
         return answer
 
-    def _sync(self, work: Callable[..., Any], *arguments: Any, limit: float = 300.0, **options: Any) -> Any:
+    def _sync(self, work: Callable[..., Any], *arguments: Any, limit: float | None = 300.0, **options: Any) -> Any:
         """Run a coroutine function of gcsfs, its own retries included; raise what this module's errors call it."""
         import aiohttp
         import requests

@@ -36,13 +36,8 @@ def find(project: str | None, file: str | None) -> Any:
             f"{where} names {named}, which is no file: correct it, or 'gcloud auth application-default login'"
         )
     try:
-        if file:
-            found, own = google.auth.load_credentials_from_file(  # type: ignore[no-untyped-call]
-                str(Path(file).expanduser()), scopes=scopes
-            )
-        else:
-            found, own = google.auth.default(scopes=scopes)
-    except DefaultCredentialsError as error:
+        found, own = _of_file(Path(file).expanduser(), scopes) if file else google.auth.default(scopes=scopes)
+    except (DefaultCredentialsError, ValueError) as error:
         why = "" if not named else f" in {named}: {str(error)[:200]}"
         raise CloudError(
             f"there are no Google credentials here{why}: 'gcloud auth application-default login', or set "
@@ -55,6 +50,20 @@ def find(project: str | None, file: str | None) -> Any:
             f"projectname in .dvc/config"
         )
     return found
+
+
+def _of_file(path: Path, scopes: list[str]) -> tuple[Any, str | None]:
+    """Return the credentials of a service account's or a person's key file, and its project; raises `ValueError`."""
+    from google.oauth2 import credentials, service_account
+
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    if fields.get("type") == "service_account":
+        return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+            fields, scopes=scopes
+        ), fields.get("project_id")
+    return credentials.Credentials.from_authorized_user_info(  # type: ignore[no-untyped-call]
+        fields, scopes=scopes
+    ), fields.get("quota_project_id")
 
 
 def check(bucket: str, base: str, credentials: Any, permissions: Collection[str] = WRITE) -> None:

@@ -1,6 +1,8 @@
 """Environments: DVC remotes by name, each with a bucket for everything that leaves this machine."""
 
 import re
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,16 +39,22 @@ class Environment:
 
 
 def known(root: Path) -> dict[str, Environment]:
-    """Return all environments of the repository at `root`, by name."""
-    settings = dict(
-        line.split("=", 1) for line in repository.dvc(["config", "--list"], root).splitlines() if "=" in line
-    )
-    chosen = settings.get("core.remote", "")
+    """Return all environments of the repository at `root`, by name, from .dvc/config and .dvc/config.local."""
+    settings = ConfigParser(interpolation=None, strict=False)
+    try:
+        for path in (root / ".dvc/config", root / ".dvc/config.local"):
+            text = path.read_text(encoding="utf-8") if path.is_file() else ""
+            settings.read_string(re.sub(r"^[ \t]+", "", text, flags=re.MULTILINE), str(path))
+    except (OSError, ValueError, ConfigError) as error:
+        raise RepositoryError(f"the settings of DVC cannot be read: {error}") from error
+    chosen = settings.get("core", "remote", fallback="")
     found: dict[str, Environment] = {}
-    for key, url in settings.items():
-        if match := re.fullmatch(r"remote\.(.+)\.url", key):
-            name = match[1]
-            found[name] = Environment(name, url, settings.get(f"remote.{name}.projectname", ""), name == chosen)
+    for section in settings.sections():
+        if (match := re.fullmatch(r"'?remote \"(.+)\"'?", section)) and settings.has_option(section, "url"):
+            url = settings[section]["url"]
+            address = url if "://" in url else str((root / ".dvc" / url).resolve())
+            project = settings[section].get("projectname", "")
+            found[match[1]] = Environment(match[1], address, project, match[1] == chosen)
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event
 
 from mondegreen import repository, snapshot
-from mondegreen.cloud import Stored
+from mondegreen.cloud import Advance, Bucket, Stored
 from mondegreen.errors import CloudError, DamagedError, RepositoryError, UnreachableError
 from mondegreen.objects import FOLDER, Object, Store, md5_of
 from mondegreen.terminal import progress
@@ -25,7 +25,10 @@ PATIENCE = 120.0
 """Seconds without an object getting through, after which a transfer gives up."""
 
 _SINGLE = 100
-"""Up to so many objects are asked for one by one; for more, everything is listed."""
+"""Up to so many objects are asked for, or sent, one by one; for more there are quicker ways."""
+
+_SMALL = 1_000_000
+"""Bytes below which an object's own time counts for less than what is around it."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ def push(
         def send(item: Object) -> None:
             store.send(item.md5, advance)
 
-        failed = carry(files, send, jobs=jobs, patience=patience)
+        done = _sweep(store, files, jobs, advance)
+        failed = carry([item for item in files if item not in done], send, jobs=jobs, patience=patience)
         if failed:  # a folder's list says that its files are there
             failed |= dict.fromkeys(lists, "waits for its files")
         else:
@@ -142,6 +146,15 @@ def push(
         sum(_size(store, item) or 0 for item in moved),
         lost | _by_path(reasons),
     )
+
+
+def _sweep(store: Store, files: list[Object], jobs: int, advance: Advance) -> set[Object]:
+    """Upload what is small, if the remote is a bucket; return what is there."""
+    small = {store.remote_name(item.md5): item for item in files if (_size(store, item) or _SMALL) < _SMALL}
+    if not isinstance(store.place, Bucket) or len(small) < _SINGLE:
+        return set()
+    sources = [(store.cache_path(item.md5), name, item.md5.removesuffix(FOLDER)) for name, item in small.items()]
+    return {small[name] for name in store.place.upload_many(sources, jobs=jobs, advance=advance)}
 
 
 def pull(root: Path, store: Store, *, jobs: int = JOBS, patience: float = PATIENCE) -> Transfer:

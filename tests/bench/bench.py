@@ -30,6 +30,7 @@ from material import clip, events
 from running import ROOT, Clone, Usage
 from table import Row, at_most, heading, line, machine, within
 
+from cloud import Emulator
 from mondegreen import Recorder
 from mondegreen.events import Event, encode, make_event, new_id
 from mondegreen.spool import sync_folder
@@ -65,9 +66,13 @@ class Sizes:
     clip_bytes: int = 100_044
     repeats: int = 3
     nothing: int = 7
+    packs: int = 4
+    pack_bytes: int = 250_000_000
+    objects: int = 10_000
+    object_bytes: int = 2000
 
 
-QUICK = Sizes(60, 16_000, 2, 20, 3, 400, 40, 60, 80_044, 1, 1)
+QUICK = Sizes(60, 16_000, 2, 20, 3, 400, 40, 60, 80_044, 1, 1, 2, 20_000_000, 20)
 
 
 @dataclass(frozen=True)
@@ -367,9 +372,46 @@ def upload(bench: Bench) -> Iterator[Row]:
     )
 
 
+PUSH = "import sys; from mondegreen.cli import main; sys.exit(main(['push', '--environment', 'dev']))"
+PLAIN = """
+from pathlib import Path
+import gcsfs
+files = sorted(str(path) for path in Path("data/raw/batch").iterdir())
+fs = gcsfs.GCSFileSystem(token="anon")
+fs.put(files, [f"floor/{Path(file).name}" for file in files], batch_size=16)
+assert len(fs.find("floor")) == len(files)
+"""
+
+
+def push(bench: Bench) -> Iterator[Row]:
+    """`mondegreen push` of a few packs and of many small objects against gcsfs uploading the same files.
+
+    To one emulator, each to a bucket of its own, in turn; both from the start of Python to its end.
+    """
+    sizes = bench.sizes
+    kinds = (("packs", sizes.packs, sizes.pack_bytes, 1.3), ("objects", sizes.objects, sizes.object_bytes, 1.5))
+    for name, count, size, limit in kinds:
+        clone = new_clone(bench.folder / f"push-{name}")
+        batch, random = clone.path / "data/raw/batch", Random(5)
+        batch.mkdir()
+        for number in range(count):
+            (batch / f"{number:05}.parquet").write_bytes(random.randbytes(size))
+        clone.run("dvc", "add", "-q", str(batch))
+        clone.run("dvc", "remote", "modify", "-q", "--local", "dev", "url", "gs://ours/data_versions")
+        (clone.path / "dvc.lock").unlink(missing_ok=True)
+        ours, floor = [], []
+        for turn in range(min(2, sizes.repeats)):
+            with Emulator("ours", "floor") as emulator:
+                clone.env |= {"STORAGE_EMULATOR_HOST": emulator.url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+                for code, found in ((PUSH, ours), (PLAIN, floor))[:: 1 - 2 * (turn % 2)]:
+                    found.append(clone.run("python", "-c", code).seconds)
+        what = f"push of {count:,} {name}, {count * size / 1e6:,.0f} MB / gcsfs"
+        yield within(what, min(ours), min(floor), "s", limit)
+
+
 BENCHES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     found.__name__.replace("_", "-"): found
-    for found in (record, record_audio, processes, imports, cases, nothing, audio, upload)
+    for found in (record, record_audio, processes, imports, cases, nothing, audio, upload, push)
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))  # for the emulator
 LIMIT = 900.0
 """Seconds after which a command is ended: something hangs."""
 
