@@ -27,8 +27,9 @@ from typing import Any
 
 import uploads
 from material import clip, events
+from ruamel.yaml import YAML
 from running import ROOT, Clone, Usage
-from table import Row, at_most, heading, line, machine, within
+from table import Row, at_least, at_most, heading, line, machine, within
 
 from cloud import Emulator
 from mondegreen import Recorder
@@ -43,7 +44,7 @@ ingest(Path("data/inbox"), Path("data/raw"), track=lambda batch: None)
 """
 PREPARE = """
 import runpy
-for stage in ("collect", "validate", "gate", "split"):
+for stage in ("collect", "validate", "gate", "split", "augment"):
     runpy.run_path(f"stages/{stage}.py")["main"]()
 """
 
@@ -94,6 +95,15 @@ class Bench:
                 recorder.extend(some)
         clone.run("python", "-c", INGEST)
         return clone, clone.run("dvc", "repro")
+
+    @cached_property
+    def clips(self) -> Clone:
+        """The clone with many clips, ready for stage export."""
+        clone = new_clone(self.folder / "clips")
+        record_clips(clone.path / "data/inbox", self.sizes)
+        clone.run("python", "-c", SEAL)
+        clone.run("python", "-c", PREPARE)
+        return clone
 
 
 def new_clone(folder: Path) -> Clone:
@@ -315,11 +325,7 @@ def nothing(bench: Bench) -> Iterator[Row]:
 
 def audio(bench: Bench) -> Iterator[Row]:
     """Export and audit of many clips against copying the batch's packs and taking their MD5."""
-    sizes = bench.sizes
-    clone = new_clone(bench.folder / "clips")
-    record_clips(clone.path / "data/inbox", sizes)
-    clone.run("python", "-c", SEAL)
-    clone.run("python", "-c", PREPARE)
+    sizes, clone = bench.sizes, bench.clips
     packs = sorted(clone.path.glob("data/raw/*/audio-*.parquet"))
     ours: dict[str, list[Usage]] = {"export": [], "audit": []}
     floor = []
@@ -338,6 +344,24 @@ def audio(bench: Bench) -> Iterator[Row]:
     yield at_most(f"{name}: largest process", max(usage.peak for usage in usages) / 1e9, "GB", 1)
     for stage, each in seconds.items():
         yield Row(f"  {stage}", each, None, "s")
+
+
+def augment(bench: Bench) -> Iterator[Row]:
+    """Stage augment, a copy of every clip of train: seconds of audio per second of clock, start and end included."""
+    clone = bench.clips
+    params = clone.path / "params.yaml"
+    before = params.read_text()
+    for names, least in ((("noise", "gain"), 100), (("speed",), 40), (("speed", "noise", "gain", "telephone"), None)):
+        content = YAML(typ="safe", pure=True).load(before)
+        content["augment"] |= {"factor": 1, "methods": {name: {"share": 1.0} for name in names}}
+        params.write_text(json.dumps(content))  # JSON is YAML
+        usage = clone.run("python", "stages/augment.py")
+        made = json.loads((clone.path / "data/metrics/augment.json").read_text())
+        rate = 3600 * made["hours"] / usage.seconds
+        yield at_least(f"augment with {', '.join(names)}: {made['copies']['made']:,} copies", rate, "x", least)
+        yield at_most("  largest process", usage.peak / 1e9, "GB", 1)
+    params.write_text(before)
+    clone.run("python", "stages/augment.py")
 
 
 def record_clips(spool: Path, sizes: Sizes) -> None:
@@ -411,7 +435,7 @@ def push(bench: Bench) -> Iterator[Row]:
 
 BENCHES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     found.__name__.replace("_", "-"): found
-    for found in (record, record_audio, processes, imports, cases, nothing, audio, upload, push)
+    for found in (record, record_audio, processes, imports, cases, nothing, audio, augment, upload, push)
 }
 
 

@@ -30,6 +30,11 @@ def at_most(what: str, ours: float, unit: str, limit: float) -> Row:
     return Row(what, ours, None, unit, f"<= {limit:g} {unit}", ours <= limit)
 
 
+def at_least(what: str, ours: float, unit: str, limit: float | None) -> Row:
+    """Return a row that has to reach a figure, if there is a `limit`."""
+    return Row(what, ours, None, unit, f">= {limit:g} {unit}" if limit else "", ours >= limit if limit else None)
+
+
 def within(what: str, ours: float, floor: float, unit: str, limit: float | None = None) -> Row:
     """Return a row whose target, if it has one, is a multiple of the floor."""
     return Row(what, ours, floor, unit, f"<= {limit:g}x" if limit else "", ours <= limit * floor if limit else None)
