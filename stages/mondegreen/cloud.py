@@ -27,6 +27,8 @@ os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 SCHEME = "gs://"
 
 _CHUNK = 32 << 20  # bytes of one request; what is longer goes up in several, and a broken one repeats only itself
+_SMALL = 100_000  # bytes of a body that is counted when it has arrived, not while it goes
+_MARK = uuid.uuid4().hex  # parts the pieces of a request: random, so that no content holds it
 _SLOWEST = 20_000  # bytes per second of one transfer; one that is slower is broken off and tried again
 _PATIENCE = 60.0  # seconds without a byte of an answer
 _PAGE = 1000
@@ -173,8 +175,8 @@ class Bucket:
                     return
                 try:
                     content = source.read_bytes()
-                    send = self._send_whole(io.BytesIO(content), len(content), self._meta(name, md5), {}, advance)
-                    await asyncio.wait_for(send, 120 + len(content) / _SLOWEST)
+                    async with asyncio.timeout(120 + len(content) / _SLOWEST):
+                        await self._send_whole(io.BytesIO(content), len(content), self._meta(name, md5), {}, advance)
                     done.add(name)
                 except Exception:  # noqa: BLE001, `upload` tries it again and says what is wrong
                     failures += 1
@@ -190,22 +192,27 @@ class Bucket:
         self, file: Any, size: int, meta: dict[str, str], condition: dict[str, str], advance: Advance
     ) -> Any:
         file.seek(0)
-        mark = uuid.uuid4().hex
+        mark = _MARK
         head = f"--{mark}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(meta)}\r\n--{mark}\r\n"
         body = [
             f"{head}Content-Type: application/octet-stream\r\n\r\n".encode(),
             file.read(),
             f"\r\n--{mark}--".encode(),
         ]
-        return await self._fs._call(
+        content = b"".join(body)
+        small = size < _SMALL  # sent by one write
+        answer = await self._fs._call(
             "POST",
             f"{self._fs._location}/upload/storage/v1/b/{quote(self.bucket)}/o",
             uploadType="multipart",
             **condition,
             headers={"Content-Type": f"multipart/related; boundary={mark}"},
-            data=_Counted(b"".join(body), advance, size),
+            data=content if small else _Counted(content, advance, size),
             json_out=True,
         )
+        if small:
+            advance(size)
+        return answer
 
     async def _send_chunks(
         self, file: Any, size: int, meta: dict[str, str], condition: dict[str, str], advance: Advance

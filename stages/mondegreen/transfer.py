@@ -68,8 +68,12 @@ def audit(store: Store, objects: Sequence[Object], *, deep: bool = False) -> dic
     `deep`, content whose MD5 the service does not know is read and hashed.
     """
     known = _known(store, objects)
+
+    def judge(item: Object) -> str:
+        return _judge(store, item, known.get(item.md5), deep)
+
     with ThreadPoolExecutor(JOBS) as pool:
-        found = pool.map(lambda item: _judge(store, item, known.get(item.md5), deep), objects)
+        found = (pool.map if deep else map)(judge, objects)
         return {item: why for item, why in zip(objects, found, strict=True) if why}
 
 
