@@ -16,7 +16,7 @@ RUN = PATH="$$(cd "$(BIN)" && pwd):$$PATH"
 PYTEST = $(RUN) python -m pytest
 PARALLEL = -n logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: all env repro check lint quick test torture bench label-studio deps lock clean help
+.PHONY: all env repro hooks check lint quick test torture bench label-studio deps lock clean help
 .DELETE_ON_ERROR:
 
 all: repro
@@ -27,6 +27,9 @@ repro: env  ## the dataset (the default)
 	@$(RUN) dvc repro || { for batch in data/raw/*.dvc; do \
 	  [ ! -e "$$batch" ] || [ -e "$${batch%.dvc}" ] || { echo 'make: batches are missing here; fetch them: $(BIN)/dvc pull' >&2; break; }; \
 	done; exit 1; }
+
+hooks: env  ## DVC's Git hooks: checkout follows git checkout, push precedes git push
+	@$(RUN) bash .ci/hooks
 
 # In `make check test` the whole suite follows: its quick part is not run twice.
 check: lint $(if $(filter test,$(MAKECMDGOALS)),,quick)  ## ruff, mypy and the quick tests

@@ -1,119 +1,25 @@
 """Comparing versions: by case, split and error type, with parameters, metrics, batches and ledger; any two states."""
 
-import hashlib
 import json
-import subprocess
+import shutil
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
 
-from conftest import case_row
-from mondegreen import changes, judgement, repository, snapshot, tables
-from mondegreen.changes import Changes
-from mondegreen.schemas import CASES, LEFT_OUT, REJECTED, SPLITS
+from mondegreen import judgement
+from mondegreen.errors import RepositoryError
+from states import GATE, States, rows
 
 pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-compare")]
 
-PIPELINE = """
-stages:
-  build:
-    cmd: mkdir -p data/dataset && cp made/*.parquet data/ && cp made/README.md data/dataset/
-    deps: [made]
-    outs: [data/cases.parquet, data/rejected.parquet, data/left_out.parquet, data/splits.parquet, data/dataset]
-"""
-CARD = "---\ndataset_info:\n  features:\n  - name: text\n    dtype: {kind}\n---\n\n# mondegreen\n"
-GATE = {"completeness": 0.95, "consistency": 0.9, "uniqueness": 1.0, "validity": 0.95}
-
-
-class Repo:
-    """A repository whose pipeline copies the tables that a test gives, with a remote of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        (root / "data/raw/sample").mkdir(parents=True)
-        self.git("init", "-q", "-b", "main")
-        self.git("config", "user.email", "test@localhost")
-        self.git("config", "user.name", "test")
-        repository.dvc(["init", "-q"], root)
-        repository.dvc(["remote", "add", "-q", "-d", "local", str(root.parent / "remote")], root)
-        self.write("dvc.yaml", PIPELINE)
-        self.write(".gitignore", "/made\n/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n")
-        self.write("data/ledger.csv", "case_id,split,release\n")
-        self.write("data/raw/sample/events.jsonl", "{}\n")
-
-    def git(self, *arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    def write(self, path: str, content: str) -> None:
-        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
-        (self.root / path).write_text(content)
-
-    def batch(self, name: str, content: str = "{}\n") -> None:
-        self.write(f"data/raw/{name}/events.jsonl", content)
-        repository.dvc(["add", "-q", f"data/raw/{name}"], self.root)
-
-    def tables(self, rows: list[dict[str, Any]], *, kind: str = "string") -> None:
-        """Write what the pipeline copies; a row's `place` is its split, or why it is in none."""
-        made = self.root / "made"
-        made.mkdir(exist_ok=True)
-        frame = pd.DataFrame(rows)
-        split = frame["place"].isin(["train", "validation", "test"])
-        splits = frame[split].assign(split=frame["place"], component="c", primary_error_type=frame["type"])
-        out = frame["place"] == "left out"
-        tables.write(_cases(frame), made / "cases.parquet", CASES)
-        tables.write(_cases(splits), made / "splits.parquet", SPLITS)
-        tables.write(frame[out].assign(reason="balanced_out"), made / "left_out.parquet", LEFT_OUT)
-        rejected = _cases(frame[frame["place"] == "rejected"])
-        rejected = rejected.assign(reasons=[["too_short", "no_words"]] * len(rejected))
-        tables.write(rejected, made / "rejected.parquet", REJECTED)
-        (made / "README.md").write_text(CARD.format(kind=kind))
-
-    def metrics(
-        self, *, validity: float = 1.0, passed: bool = True, gate: dict[str, float] = GATE, seed: int = 1
-    ) -> None:
-        measures = dict.fromkeys(("completeness", "consistency", "uniqueness"), 1.0) | {"validity": validity}
-        self.write("data/metrics/quality.json", json.dumps({"passed": passed, "quality_metrics": measures}))
-        report = hashlib.sha256((self.root / "data/metrics/quality.json").read_bytes()).hexdigest()
-        self.write("data/metrics/gate.json", json.dumps({"passed": passed, "report_sha256": report}))
-        self.write("data/metrics/dataset.json", json.dumps({"passed": True, "wer": {"test": validity / 2}}))
-        self.write("params.yaml", f"gate: {json.dumps(gate)}\nsplit: {{seed: {seed}}}\n")
-
-    def commit(self, message: str) -> None:
-        repository.dvc(["repro", "-q"], self.root)
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", message)
-
-    def compare(self, before: str, after: str | None = None) -> Changes:
-        return changes.compare(snapshot.at(self.root, before), snapshot.at(self.root, after))
-
-
-def _cases(frame: pd.DataFrame) -> pd.DataFrame:
-    kinds = {"is_speech": "boolean", "sample_rate": "Int32", "frames": "Int64", "channels": "Int16"}
-    return frame.astype(kinds | dict.fromkeys(("start", "end"), "float64"))
-
-
-def _rows(**changed: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return ten cases: 0-5 train, 6-7 validation, 8-9 test; `changed` sets fields by `c<number>`."""
-    places = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
-    return [
-        case_row(number, **{key: value for key, value in more.items() if key not in ("place", "type")})
-        | {"type": "substitution", "place": place}
-        | {key: value for key, value in more.items() if key in ("place", "type")}
-        for number, place in enumerate(places)
-        for more in [changed.get(f"c{number}", {})]
-    ]
-
 
 @pytest.fixture(scope="module")
-def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+def repo(tmp_path_factory: pytest.TempPathFactory) -> States:
     """The release v1.0.0, and the branch `more` with a change of every kind."""
-    made = Repo(tmp_path_factory.mktemp("compare") / "clone")
+    made = States(tmp_path_factory.mktemp("compare") / "clone")
     made.batch("b1")
     made.batch("b2")
-    made.tables(_rows(c5={"place": "rejected"}))
+    made.tables(rows(c5={"place": "rejected"}))
     made.metrics()
     made.write("data/ledger.csv", "case_id,split,release\ncase-00008,test,v1.0.0\ncase-00009,test,v1.0.0\n")
     made.commit("start")
@@ -121,7 +27,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     made.git("checkout", "-q", "-b", "more")
     made.batch("b3")
     made.tables(
-        _rows(
+        rows(
             c0={"corrected_transcript": "kiss the sea 0"},
             c1={"place": "rejected"},
             c2={"place": "left out"},
@@ -137,7 +43,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     return made
 
 
-def test_every_case_that_changed_is_told_with_what_became_of_it(repo: Repo):
+def test_every_case_that_changed_is_told_with_what_became_of_it(repo: States):
     found = repo.compare("v1.0.0", "more").to_dict()
     [added] = found["added"]
     assert (added["case_id"], added["split"], added["was"]) == ("case-00005", "train", "rejected")
@@ -165,14 +71,14 @@ def test_every_case_that_changed_is_told_with_what_became_of_it(repo: Repo):
     json.dumps(found, allow_nan=False)
 
 
-def test_the_counts_add_up(repo: Repo):
+def test_the_counts_add_up(repo: States):
     found = repo.compare("v1.0.0", "more")
     for split, count in found.totals("split").items():
         moved = count["moved_in"] - count["moved_out"]
         assert count["after"] - count["before"] == count["added"] - count["removed"] + moved, split
 
 
-def test_parameters_metrics_batches_and_columns_that_differ(repo: Repo):
+def test_parameters_metrics_batches_and_columns_that_differ(repo: States):
     found = repo.compare("v1.0.0", "more")
     assert found.params == [
         {"name": "gate.validity", "before": 0.95, "after": 0.9},
@@ -190,14 +96,14 @@ def test_parameters_metrics_batches_and_columns_that_differ(repo: Repo):
     assert back.batches.lost == ("b3",)
 
 
-def test_a_version_is_the_same_as_itself_by_any_name(repo: Repo):
+def test_a_version_is_the_same_as_itself_by_any_name(repo: States):
     found = repo.compare("dataset@v1.0.0", "main").to_dict()
     names = ("added", "removed", "corrected", "moved", "params", "columns", "unread")
     assert {name: found[name] for name in names if found[name]} == {}
     assert {metric["direction"] for metric in found["metrics"]} == {"same"}
 
 
-def test_a_reviewer_is_told_what_to_look_at(repo: Repo):
+def test_a_reviewer_is_told_what_to_look_at(repo: States):
     found = repo.compare("v1.0.0", "more")
     said = "\n".join(judgement.warnings(found))
     assert "1 test case changed the text: case-00008 (frozen by v1.0.0)" in said
@@ -208,3 +114,92 @@ def test_a_reviewer_is_told_what_to_look_at(repo: Repo):
     assert "who is in which split changed: split.seed" in said
     assert "columns of the dataset changed: text" in said
     assert judgement.failures(found) == []
+
+
+# -- what must not be merged
+
+
+@pytest.fixture
+def copy(repo: States, tmp_path: Path) -> States:
+    """A copy of the repository, at `more`, that a test may do anything to."""
+    shutil.copytree(repo.root, tmp_path / "clone", symlinks=True)
+    made = States.__new__(States)
+    made.root = tmp_path / "clone"
+    return made
+
+
+def test_a_good_change_passes_its_review_and_what_main_did_since_is_no_part_of_it(copy: States):
+    copy.git("checkout", "-q", "main")
+    copy.write("params.yaml", f"gate: {json.dumps(GATE)}\nsplit: {{seed: 77}}\n")
+    copy.git("commit", "-qam", "main goes on")
+    copy.git("checkout", "-q", "more")
+    page = copy.mondegreen("compare", "main", "more", "--review", "--markdown")
+    assert "main where more left it" in page
+    assert "gate and audit passed" in page
+    assert "77" not in page
+    assert "77" in copy.mondegreen("compare", "main", "more", "--markdown")
+
+
+def test_raw_data_and_ledger_that_shrank_fail_the_review_and_are_named(copy: States):
+    (copy.root / "data/raw/b1.dvc").unlink()
+    copy.batch("b2", '{"other": 1}\n')
+    copy.write("data/raw/sample/events.jsonl", "changed\n")
+    copy.write("data/ledger.csv", "case_id,split,release\ncase-00008,validation,v1.0.0\ncase-00009,test,v1.0.0\n")
+    copy.commit("shrunk")
+    page = copy.mondegreen("compare", "main", "--review", "--markdown", status=1)
+    assert page.startswith("<!-- mondegreen data review -->\n## Data review: ❌")
+    assert "1 batch left: b1" in page
+    assert "2 batches did: changed data/raw/b2/events.jsonl, data/raw/sample/events.jsonl" in page
+    assert "1 line left or changed: case-00008,test,v1.0.0" in page
+    assert copy.mondegreen("compare", "main")  # a comparison alone judges nothing
+
+
+def test_a_lost_file_of_the_sample_fails_the_review(copy: States):
+    (copy.root / "data/raw/sample/events.jsonl").unlink()
+    copy.commit("lost")
+    assert "1 batch left: sample" in copy.mondegreen("compare", "main", "more", "--review", status=1)
+
+
+def test_a_shut_gate_fails_the_review_and_says_what_is_missed(copy: States):
+    copy.metrics(0.5, passed=False)
+    copy.commit("shut")
+    page = copy.mondegreen("compare", "main", "--review", "--markdown", status=1)
+    assert "❌ the gate is shut: validity 0.5000 is below 0.9500" in page
+    assert "| validity | 1.0000 | 0.5000 | worse ▼ | ❌ ≥ 0.9500 |" in page
+
+
+def test_a_verdict_on_another_report_is_none(copy: States):
+    copy.write("data/metrics/quality.json", json.dumps({"quality_metrics": {"validity": 1.0}}))
+    copy.git("commit", "-qam", "touched up")
+    assert "have not judged" in copy.mondegreen("compare", "main", "more", "--review", status=1)
+
+
+def test_a_work_tree_that_is_not_built_or_not_committed_says_so(copy: States):
+    copy.write("params.yaml", f"gate: {json.dumps(GATE)}\nsplit: {{seed: 3}}\n")
+    copy.write("made/README.md", "changed")
+    said = copy.mondegreen("compare", "main", "--review", status=1)
+    assert "the work tree is not built (build changed): 'dvc repro'" in said
+    assert "commit made/README.md, params.yaml" in said
+
+
+def test_what_the_cache_lost_comes_from_the_remote_and_what_nobody_has_is_named(copy: States):
+    for name in ("main", "more"):  # not `--all-commits`: DVC (3.67) takes a relative remote as one of / there
+        copy.git("checkout", "-q", name)
+        copy.dvc("push", "-q")
+    expected = copy.compare("v1.0.0", "more").to_dict()
+    shutil.rmtree(copy.root / ".dvc/cache")
+    assert copy.compare("v1.0.0", "more").to_dict() == expected
+    shutil.rmtree(copy.root / ".dvc/cache")
+    shutil.rmtree(copy.root.parent / "remote")
+    with pytest.raises(RepositoryError, match=r"data/splits.parquet of v1.0.0 cannot be had: .* 'dvc push'"):
+        copy.compare("v1.0.0", "more")
+    page = copy.mondegreen("compare", "v1.0.0", "more", "--review", "--markdown", status=1)
+    assert "❌ its rows cannot be compared: data/splits.parquet of v1.0.0" in page
+    assert "| validity | 1.0000 | 0.9700 | worse ▼ | ✅ ≥ 0.9000 |" in page
+
+
+def test_a_commit_without_a_dataset_compares_as_an_empty_one(copy: States):
+    copy.git("rm", "-q", "dvc.lock")
+    copy.git("commit", "-qm", "nothing built")
+    found = copy.compare("more", "v1.0.0")
+    assert (len(found.removed), len(found.added)) == (0, 9)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mondegreen import directions, growth, status
+from mondegreen import directions, growth, repository, status
 from mondegreen.directions import Metric
 from mondegreen.errors import MondegreenError, RepositoryError
 from mondegreen.growth import Batches, Ledger
@@ -26,7 +26,8 @@ _CASE = ["case_id", "split", "error_type"]
 class State:
     """One of the two: `commit` is '' for the work tree; `gate` and `audit` are passed, failed or not judged.
 
-    `stale` names the stages that `dvc repro` would run again; it is known of the work tree alone.
+    `stale` names the stages that `dvc repro` would run again, `uncommitted` the files that are other than in Git's
+    last commit; both are of the work tree alone.
     """
 
     name: str
@@ -35,6 +36,7 @@ class State:
     gate: str
     audit: str
     stale: tuple[str, ...] = ()
+    uncommitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ class Changes:
     batches: Batches
     ledger: Ledger
     unread: str = ""
+
+    @property
+    def same_dataset(self) -> bool:
+        """Tell whether both have one and the same dataset, byte by byte, of the same cases."""
+        same = self.before.dataset_hash == self.after.dataset_hash != ""
+        return same and not any(len(table) for table in (self.added, self.removed, self.corrected, self.moved))
 
     def totals(self, column: str) -> dict[str, dict[str, int]]:
         """Return, by `split` or `error_type`: cases before and after, added, removed, corrected, moved in and out."""
@@ -135,9 +143,13 @@ def compare(before: Snapshot, after: Snapshot, *, lenient: bool = False) -> Chan
 def _state(snapshot: Snapshot) -> State:
     gate, audit = (snapshot.json(f"data/metrics/{name}.json") for name in ("gate", "dataset"))
     report = hashlib.sha256(snapshot.read("data/metrics/quality.json") or b"").hexdigest()
-    stale = () if snapshot.commit else tuple(status.stale_stages(snapshot.root))
+    stale: tuple[str, ...] = ()
+    uncommitted: tuple[str, ...] = ()
+    if not snapshot.commit:
+        stale = tuple(status.stale_stages(snapshot.root))
+        uncommitted = tuple(repository.git(["diff", "--name-only", "HEAD"], snapshot.root).splitlines())
     judged = _verdict(gate) if gate.get("report_sha256") == report else "not judged"
-    return State(snapshot.name, snapshot.commit, snapshot.dataset_hash, judged, _verdict(audit), stale)
+    return State(snapshot.name, snapshot.commit, snapshot.dataset_hash, judged, _verdict(audit), stale, uncommitted)
 
 
 def _verdict(judgement: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from mondegreen.changes import Changes
-from mondegreen.ledger import FROZEN_SPLITS
+
+EVALUATION = ("test", "validation")
 
 NAMED = 3
 """How many cases, files or lines a sentence names; the rest is counted."""
@@ -24,6 +25,8 @@ def failures(found: Changes) -> list[str]:
         said += ["the audit of the dataset failed: see data/metrics/dataset.json, problems"]
     if after.stale and after.gate != "failed":
         said += [f"the work tree is not built ({_list(after.stale)} changed): 'dvc repro', and commit what it changes"]
+    if after.uncommitted:
+        said += [f"what is built here is not what is committed: commit {_list(after.uncommitted)}"]
     if found.unread:
         said += [f"its rows cannot be compared: {found.unread}"]
     if batches.lost:
@@ -44,7 +47,7 @@ def warnings(found: Changes) -> list[str]:
 
 
 def _evaluation(found: Changes) -> Iterable[str]:
-    for split in reversed(FROZEN_SPLITS):
+    for split in EVALUATION:
         texts = found.corrected[found.corrected["split"] == split]
         if len(texts):
             yield f"{_count(texts, f'{split} case')} changed the text: {_cases(texts)}; earlier figures do not compare"
@@ -111,7 +114,7 @@ def _cases(table: pd.DataFrame) -> str:
 
 
 def _list(names: Iterable[Any], between: str = ", ") -> str:
-    known = [str(name) for name in names]
+    known = [name if len(name) <= 80 else f"{name[:79]}…" for name in map(str, names)]
     more = len(known) - NAMED
     return between.join(known[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 

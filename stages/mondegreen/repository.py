@@ -113,6 +113,16 @@ def references(cwd: Path) -> list[str]:
     return [name for name in listed.split() if not name.endswith("/HEAD")]
 
 
+def fork(one: str, other: str, cwd: Path) -> str:
+    """Return the newest commit that two commits have in common; raises `RepositoryError` where there is none."""
+    try:
+        return git(["merge-base", one, other], cwd).strip()
+    except RepositoryError as error:
+        raise RepositoryError(
+            f"{one[:10]} and {other[:10]} have no commit in common here; in a shallow clone: 'git fetch --unshallow'"
+        ) from error
+
+
 def default_remote(root: Path) -> str:
     """Return the address of the default DVC remote; '' where none is set."""
     found = re.search(r"^\S+\s+(.+?)\s+\(default\)$", dvc(["remote", "list"], root), re.MULTILINE)

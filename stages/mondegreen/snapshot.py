@@ -79,9 +79,12 @@ class Snapshot:
             return self.root / path
         for output in self.outputs.values():
             if path == output.path or path.startswith(f"{output.path}/"):
-                for item in self.store.listing(output):
-                    if item.path == path:
-                        return self.store.load(item.md5)
+                try:
+                    for item in self.store.listing(output):
+                        if item.path == path:
+                            return self.store.load(item.md5)
+                except RepositoryError as error:
+                    raise RepositoryError(f"{path} of {self.name} cannot be had: {error}") from error
         raise RepositoryError(f"{self.name} has no {path}: it was not built there")
 
     def has(self, path: str) -> bool:

@@ -2,18 +2,21 @@
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from mondegreen import changes, judgement, repository, snapshot
+from mondegreen import changes, judgement, pull_request, repository, snapshot
 from mondegreen.balancing import SPLITS
 from mondegreen.changes import Changes, State
+from mondegreen.snapshot import Snapshot
 from mondegreen.terminal import plain
 
-EXAMPLE = "mondegreen compare v1.2.0\n  mondegreen compare v1.1.0 v1.2.0 --json"
+EXAMPLE = "mondegreen compare v1.1.0 v1.2.0\n  mondegreen compare main --review"
 
 SHOWN = 5
 """Cases of each kind that are shown, and three times as many lines of other kinds; --json has all."""
@@ -27,15 +30,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("after", metavar="B", nargs="?", help="another one; the work tree if it is left out")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print a JSON object with every row")
+    shape.add_argument("--markdown", action="store_true", help="print a page for a pull request")
+    parser.add_argument(
+        "--review",
+        action="store_true",
+        help="compare with where B left A, as a pull request does; exit status 1 when it must not be merged",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what differs."""
+    """Print what differs; with --review, whatever cannot be read is told, not raised."""
     root = repository.root()
     before = snapshot.at(root, args.before)
-    found = changes.compare(before, snapshot.at(root, args.after, store=before.store))
-    print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if args.json else "\n".join(_lines(found)))
-    return 0
+    after = snapshot.at(root, args.after, store=before.store)
+    if args.review:
+        before = _fork(before, after)
+    found = changes.compare(before, after, lenient=args.review)
+    if args.json:
+        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print(pull_request.page(found) if args.markdown else "\n".join(_lines(found)))
+    failures = judgement.failures(found) if args.review else []
+    for failure in failures:
+        print(f"mondegreen: {plain(failure)}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _fork(before: Snapshot, after: Snapshot) -> Snapshot:
+    """Return the commit where `after` left `before`: what came to `before` since then is no change of `after`."""
+    commit = repository.fork(before.commit, after.commit or "HEAD", before.root)
+    if commit == before.commit:
+        return before
+    return replace(before, commit=commit, name=f"{before.name} where {after.name} left it")
 
 
 def _lines(found: Changes) -> Iterator[str]:
@@ -43,7 +69,7 @@ def _lines(found: Changes) -> Iterator[str]:
     yield f"to    {_state(found.after)}"
     if found.after.stale:
         yield f"note: the work tree is not built ({plain(', '.join(found.after.stale))} changed): 'dvc repro'"
-    if found.before.dataset_hash and found.before.dataset_hash == found.after.dataset_hash:
+    if found.same_dataset:
         yield "the dataset is the same, byte by byte"
     yield from _totals(found, "split")
     yield from _totals(found, "error_type")
