@@ -11,6 +11,7 @@ What a record costs does not depend on what is there already. Nothing local is r
 import hashlib
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,13 +23,13 @@ from mondegreen.errors import CloudError, RecordError, UnreachableError
 from mondegreen.place import WORKERS, Place
 
 EVERY = 2.0
-"""Seconds between two looks at the spool."""
+"""Seconds from one look at the spool to the next; while sending takes longer, there is no pause."""
 
 PATIENCE = 60.0
 """Seconds between two tries, at most, while the cloud cannot be reached."""
 
 PART_BYTES = 1024 * 1024
-PART_AUDIO = 500
+PART_AUDIO = 100
 """A part holds about so many bytes of lines, and names about so much audio."""
 
 FOLDER = 1000
@@ -189,6 +190,7 @@ def watch(uploader: Uploader, stop: Callable[[float], bool], tidy: Callable[[], 
     trouble, wait = "", 0.0
     while True:
         stopped = stop(wait)
+        start = time.monotonic()
         try:
             uploader.send()
             tidy()
@@ -199,6 +201,6 @@ def watch(uploader: Uploader, stop: Callable[[float], bool], tidy: Callable[[], 
         else:
             if trouble:
                 uploader.say(f"upload goes on: {uploader.sent_events} events are up")
-            trouble, wait = "", EVERY
+            trouble, wait = "", max(0.0, EVERY - (time.monotonic() - start))
         if stopped:
             return
