@@ -20,6 +20,7 @@ from mondegreen import freezing, ledger, readiness, repository, snapshot, tables
 from mondegreen.balancing import SPLITS
 from mondegreen.errors import RepositoryError
 from mondegreen.proposal import Proposal, propose
+from mondegreen.schemas import RETENTION
 from mondegreen.versions import TAG, Version
 
 LEDGER, LOCK = "data/ledger.csv", "dvc.lock"
@@ -166,7 +167,7 @@ def _freeze(root: Path, tree: Path, version: str) -> None:
     speakers = state.table("data/valid.parquet", ["case_id", "speaker_id"])
     left = left.merge(speakers, on="case_id", how="left")
     rows = pd.concat([kept, left], ignore_index=True)
-    rows = freezing.to_freeze(rows[rows["split"].isin(SPLITS)], frozen)
+    rows = freezing.to_freeze(rows[rows["split"].isin((*SPLITS, RETENTION))], frozen)
     if rows.empty:
         return
     (tree / ".dvc/config.local").write_text(
