@@ -166,11 +166,11 @@ class Bucket:
         return done
 
     async def _send_many(self, files: Sequence[tuple[Path, str, str]], jobs: int, advance: Advance) -> set[str]:
-        gate, done, failures = asyncio.Semaphore(jobs), set(), 0
+        waiting, done, failures = iter(files), set(), 0
 
-        async def one(source: Path, name: str, md5: str) -> None:
+        async def work() -> None:
             nonlocal failures
-            async with gate:
+            for source, name, md5 in waiting:
                 if failures >= jobs:
                     return
                 try:
@@ -181,7 +181,7 @@ class Bucket:
                 except Exception:  # noqa: BLE001, `upload` tries it again and says what is wrong
                     failures += 1
 
-        await asyncio.gather(*(one(*file) for file in files))
+        await asyncio.gather(*(work() for _ in range(jobs)))
         return done
 
     def _meta(self, name: str, md5: str) -> dict[str, str]:
