@@ -50,8 +50,8 @@ class States:
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         (self.root / path).write_text(content)
 
-    def batch(self, name: str, content: str = "{}\n") -> None:
-        self.write(f"data/raw/{name}/events.jsonl", content)
+    def batch(self, name: str, content: str = "") -> None:
+        self.write(f"data/raw/{name}/events.jsonl", content or f'{{"batch": "{name}"}}\n')
         repository.dvc(["add", "-q", f"data/raw/{name}"], self.root)
 
     def tables(self, rows: list[dict[str, Any]], *, kind: str = "string") -> None:

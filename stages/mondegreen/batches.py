@@ -7,6 +7,7 @@ Audio may lie in an earlier batch than the event that names it: readers look it 
 """
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,14 +62,16 @@ def event_files(raw: Path) -> list[Path]:
 
 def event_ids(raw: Path) -> set[str]:
     """Return the ids of all events in all batches."""
+    return {event_id for file in event_files(raw) for event_id in ids_of(file)}
+
+
+def ids_of(file: Path) -> Iterator[str]:
+    """Yield the ids of a batch's events."""
     marker = b'"event_id":"'
-    ids: set[str] = set()
-    for file in event_files(raw):
-        with file.open("rb") as lines:
-            for line in lines:
-                start = line.index(marker) + len(marker)
-                ids.add(line[start : line.index(b'"', start)].decode())
-    return ids
+    with file.open("rb") as lines:
+        for line in lines:
+            start = line.index(marker) + len(marker)
+            yield line[start : line.index(b'"', start)].decode()
 
 
 def audio_index(raw: Path) -> pa.Table:

@@ -25,7 +25,7 @@ from mondegreen.batches import open_pack
 from mondegreen.errors import DataError
 
 ROW_GROUP_BYTES = 8 * 1024 * 1024
-"""A row group is written once its rows hold this much: what a streaming reader has to keep in memory."""
+"""A row group begins anew where this much is before it: what a streaming reader has to keep in memory."""
 
 BYTES_PER_MB = 1_000_000
 _STANDARD_SPLITS = ("train", "validation", "test")
@@ -91,7 +91,9 @@ def export(
     fields = _fields(rows, schema)
     picks = _locate(rows, packs) if require_audio else pd.DataFrame({"row": rows.index})
     picks["split"] = rows["split"].to_numpy()[picks["row"]]
-    picks["shard"] = _shards(list(picks["split"]), _sizes(rows, fields, require_audio)[picks["row"]], max_shard_mb)
+    sizes = _sizes(rows, fields, require_audio)[picks["row"]]
+    picks["shard"] = _shards(list(picks["split"]), sizes, max_shard_mb)
+    picks["block"] = _blocks(picks, sizes)
     tables = _with_audio(picks, packs, fields, _audio_paths(rows)) if require_audio else _text_pairs(picks, fields)
     fresh = _empty_folder(out_dir.with_name(f".{out_dir.name}.partial"))
     counts = {str(split): int(last) + 1 for split, last in picks.groupby("split")["shard"].max().items()}
@@ -160,8 +162,14 @@ def _shards(splits: Sequence[str], sizes: np.ndarray, max_shard_mb: float) -> np
     return shards
 
 
-_Part = tuple[str, int, pa.Table]
-"""A split, the number of its shard, and the next rows of that shard."""
+def _blocks(picks: pd.DataFrame, sizes: np.ndarray) -> np.ndarray:
+    """Return the row group of each row within its shard: of its size, not of how the packs are cut."""
+    before = pd.Series(sizes).groupby([picks["split"], picks["shard"]]).cumsum().to_numpy() - sizes
+    return cast(np.ndarray, before // ROW_GROUP_BYTES)
+
+
+_Part = tuple[str, int, int, pa.Table]
+"""A split, the number of its shard, the number of a row group in it, and the next rows of that group."""
 
 
 def _with_audio(picks: pd.DataFrame, packs: Sequence[Path], fields: pa.Table, paths: pa.Array) -> Iterator[_Part]:
@@ -170,18 +178,18 @@ def _with_audio(picks: pd.DataFrame, packs: Sequence[Path], fields: pa.Table, pa
         with open_pack(packs[int(str(number))]) as file:
             for group, of_group in of_pack.groupby("group"):
                 clips = file.read_row_group(group, ["bytes"]).column(0).combine_chunks().cast(pa.binary())
-                for split, shard, part in _parts(of_group):
+                for split, shard, block, part in _parts(of_group):
                     row = pa.array(part["row"])
                     audio = [clips.take(pa.array(part["index"])), paths.take(row)]
                     audio = pa.StructArray.from_arrays(audio, names=["bytes", "path"])
-                    yield split, shard, fields.take(row).add_column(0, "audio", audio)
+                    yield split, shard, block, fields.take(row).add_column(0, "audio", audio)
 
 
-def _parts(picks: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
-    """Yield the picks of one shard after the other."""
-    for key, part in picks.groupby(["split", "shard"]):
-        split, shard = cast(tuple[str, int], key)
-        yield split, shard, part
+def _parts(picks: pd.DataFrame) -> Iterator[tuple[str, int, int, pd.DataFrame]]:
+    """Yield the picks of one row group of a shard after the other."""
+    for key, part in picks.groupby(["split", "shard", "block"]):
+        split, shard, block = cast(tuple[str, int, int], key)
+        yield split, shard, block, part
 
 
 def _one_ahead(parts: Iterator[_Part]) -> Iterator[_Part]:
@@ -196,16 +204,16 @@ def _one_ahead(parts: Iterator[_Part]) -> Iterator[_Part]:
 def _text_pairs(picks: pd.DataFrame, fields: pa.Table) -> Iterator[_Part]:
     """Yield the picked rows, some thousand at a time."""
     for start in range(0, len(picks), _ROWS_PER_STEP):
-        for split, shard, part in _parts(picks.iloc[start : start + _ROWS_PER_STEP]):
-            yield split, shard, fields.take(pa.array(part["row"]))
+        for split, shard, block, part in _parts(picks.iloc[start : start + _ROWS_PER_STEP]):
+            yield split, shard, block, fields.take(pa.array(part["row"]))
 
 
 def _write(folder: Path, tables: Iterator[_Part], counts: Mapping[str, int], schema: pa.Schema) -> Contents:
     """Write `tables` to as many shards per split as `counts` says."""
     folder.mkdir()
     writers = {split: _SplitWriter(folder, split, counts[split], schema) for split in split_order(counts)}
-    for split, shard, table in _one_ahead(tables):
-        writers[split].append(table, shard)
+    for split, shard, block, table in _one_ahead(tables):
+        writers[split].append(table, shard, block)
     return {split: writer.close() for split, writer in writers.items()}
 
 
@@ -215,20 +223,20 @@ class _SplitWriter:
     def __init__(self, folder: Path, split: str, count: int, schema: pa.Schema) -> None:
         self._schema = schema
         self._paths = [folder / shard_name(split, number, count) for number in range(count)]
-        self._shard = 0
+        self._shard = self._block = 0
         self._file = self._open()
         self._waiting: list[pa.Table] = []
-        self._waiting_bytes = self._rows = self._num_bytes = 0
+        self._rows = self._num_bytes = 0
 
-    def append(self, table: pa.Table, shard: int) -> None:
+    def append(self, table: pa.Table, shard: int, block: int) -> None:
         if shard != self._shard:
             self._finish()
             self._shard = shard
             self._file = self._open()
-        self._waiting.append(table)
-        self._waiting_bytes += table.nbytes
-        if self._waiting_bytes >= ROW_GROUP_BYTES:
+        elif block != self._block:
             self._flush()
+        self._block = block
+        self._waiting.append(table)
 
     def close(self) -> SplitContents:
         self._finish()
@@ -248,11 +256,11 @@ class _SplitWriter:
         )
 
     def _flush(self) -> None:
-        table = pa.concat_tables(self._waiting).cast(self._schema)
+        table = pa.concat_tables(self._waiting).combine_chunks().cast(self._schema)
+        self._waiting = []  # freed before the writer takes as much again
         self._file.write_table(table, row_group_size=max(len(table), 1))
         self._rows += len(table)
         self._num_bytes += table.nbytes
-        self._waiting, self._waiting_bytes = [], 0
 
     def _finish(self) -> None:
         if self._waiting:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import orjson
 
-from mondegreen import batches, erasures, purging, repository, snapshot, spool
+from mondegreen import batches, compaction, erasures, purging, repository, snapshot, spool
 from mondegreen.erasures import Erasure, hash_of
 from mondegreen.errors import DataError, RepositoryError
 from mondegreen.events import encode, make_event
@@ -151,7 +151,7 @@ def models_of(root: Path, versions: dict[str, str]) -> list[str]:
 
 def _sign(root: Path, found: Found, asked: str, reason: str, author: str) -> None:
     """Write the new batches beside the old ones, then the record: the point from which on a rerun finishes the work."""
-    moved = {}
+    moved: dict[str, str] = {}
     for batch in found.batches:
         new = rewrite(
             root / repository.RAW,
@@ -160,7 +160,7 @@ def _sign(root: Path, found: Found, asked: str, reason: str, author: str) -> Non
             without_audio=found.audio,
         )
         repository.track(new)
-        moved[batch.name] = new.name
+        moved |= dict.fromkeys([batch.name, *_compacted(batch)], new.name)
     versions = versions_of(root, found.cases)
     entry = Erasure(
         datetime.now(UTC).isoformat(timespec="seconds"),
@@ -174,6 +174,12 @@ def _sign(root: Path, found: Found, asked: str, reason: str, author: str) -> Non
         tuple(models_of(root, versions)),
     )
     erasures.append(root, entry)
+
+
+def _compacted(batch: Path) -> tuple[str, ...]:
+    """Return the batches that a compaction made part of this one: older commits hold the same in them."""
+    file = batch.with_name(f"{batch.name}.dvc")
+    return compaction.compacted(snapshot.parse_yaml(file.read_bytes(), str(file))) if file.exists() else ()
 
 
 def _tombstone(erased: frozenset[str], asked: str, line: bytes) -> bytes:

@@ -8,6 +8,7 @@ had them.
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -39,8 +40,13 @@ def hash_of(value: str) -> str:
 def read(root: Path) -> list[Erasure]:
     """Return the record of the repository at `root`, oldest first; raises `DataError` naming a line that is none."""
     path = root / PATH
+    return parse(path.read_bytes() if path.exists() else None)
+
+
+def parse(content: bytes | None) -> list[Erasure]:
+    """Return the record from the bytes of its file, None where there is none; raises `DataError` as `read` does."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), 1):
+    for number, line in enumerate((content or b"").decode("utf-8", errors="replace").splitlines(), 1):
         try:
             entry = json.loads(line)
             lists = {name: tuple(entry[name]) for name in ("cases", "audio", "releases", "models")}
@@ -55,7 +61,7 @@ def read(root: Path) -> list[Erasure]:
                 )
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}, line {number} is no erasure: restore it, git checkout -- {PATH}") from error
+            raise DataError(f"{PATH}, line {number} is no erasure: restore it, git checkout -- {PATH}") from error
     return found
 
 
@@ -68,9 +74,8 @@ def append(root: Path, erasure: Erasure) -> None:
         os.fsync(file.fileno())
 
 
-def successor(batch: str, erasures: list[Erasure]) -> str:
-    """Return the batch that stands in a batch's place today: itself where nothing of it was erased."""
-    moved = {old: new for erasure in erasures for old, new in erasure.batches.items()}
+def end(batch: str, moved: Mapping[str, str]) -> str:
+    """Return the batch that stands in a batch's place today, by what took the place of each: itself where none did."""
     while batch in moved:
         batch = moved[batch]
     return batch

@@ -1,9 +1,16 @@
-"""Growth: raw batches and the ledger only ever grow; this tells what was added, and what was lost all the same."""
+"""Growth: raw batches and the ledger only ever grow; this tells what was added, and what was lost all the same.
 
+A batch may leave when others hold all its events (compaction), when the record says that it was erased, and when a
+rollback took it out; each is told apart.
+"""
+
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mondegreen import repository
+from mondegreen import erasures, repository, snapshot
+from mondegreen.compaction import compacted
 from mondegreen.errors import DataError, RepositoryError
 from mondegreen.ledger import COLUMNS
 from mondegreen.objects import Output
@@ -14,9 +21,16 @@ LEDGER = "data/ledger.csv"
 
 @dataclass(frozen=True)
 class Batches:
-    """Raw batches by name; `lost_files` and `changed_files` (paths) are those of batches that are still there."""
+    """Raw batches by name; `lost_files` and `changed_files` (paths) are those of batches that are still there.
+
+    `replaced` left, but others hold all their events, or the record of erasures names them; `rolled_back` left by the
+    commit that `rollback` describes. Neither is in `lost`.
+    """
 
     added: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    rolled_back: tuple[str, ...] = ()
+    rollback: str = ""
     lost: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     lost_files: tuple[str, ...] = ()
@@ -24,7 +38,7 @@ class Batches:
 
     @property
     def grew(self) -> bool:
-        """Tell whether everything that was there is there unchanged."""
+        """Tell whether everything that was there is there unchanged, or left for a reason that is on record."""
         return not (self.lost or self.changed)
 
 
@@ -44,9 +58,15 @@ def batches(before: Snapshot, after: Snapshot) -> Batches:
     gone, other = _altered_in_git(before, after)
     kept = {path.split("/")[2] for path in _git_files(after)}
     in_git = {path.split("/")[2] for path in gone + other}
+    left = (old.keys() - new.keys()) | (in_git - kept - new.keys())
+    replaced = _replaced(before, after, left & old.keys(), [*(new.keys() - old.keys()), *(new.keys() & old.keys())])
+    rollback, rolled_back = _rolled_back(before, after, left - replaced) if left - replaced else ("", set[str]())
     return Batches(
         added=tuple(sorted(new.keys() - old.keys())),
-        lost=tuple(sorted((old.keys() - new.keys()) | (in_git - kept - new.keys()))),
+        replaced=tuple(sorted(replaced)),
+        rolled_back=tuple(sorted(rolled_back)),
+        rollback=rollback,
+        lost=tuple(sorted(left - replaced - rolled_back)),
         changed=tuple(sorted({*altered, *(in_git & kept)})),
         lost_files=tuple(sorted([path for lost, _ in files for path in lost] + _of(gone, kept))),
         changed_files=tuple(sorted([path for _, changed in files for path in changed] + _of(other, kept))),
@@ -73,6 +93,48 @@ def _lines(content: bytes | None) -> list[str]:
 def _tracked(state: Snapshot) -> dict[str, Output]:
     raw = f"{repository.RAW.as_posix()}/"
     return {path.removeprefix(raw): output for path, output in state.outputs.items() if path.startswith(raw)}
+
+
+def _replaced(before: Snapshot, after: Snapshot, left: set[str], present: list[str]) -> set[str]:
+    """Return those of the batches that left whose every event is in a `present` one, or whose erasure is on record."""
+    if not left:
+        return set()
+    moved = {old: new for entry in erasures.parse(after.read(str(erasures.PATH))) for old, new in entry.batches.items()}
+    erased = left & moved.keys()
+    for name in present if erased else ():
+        file = after.read(f"{repository.RAW.as_posix()}/{name}.dvc")
+        moved |= dict.fromkeys(compacted(snapshot.parse_yaml(file, name)), name)
+    found = {name for name in erased if erasures.end(name, moved) in present}
+    wanted = {name: lines for name in left - found if (lines := _events(before, name))}
+    for name in present:
+        if wanted:
+            held = _events(after, name)
+            rests = {name: {line for line in lines if line not in held} for name, lines in wanted.items()}
+            found |= {name for name, rest in rests.items() if not rest}
+            wanted = {name: rest for name, rest in rests.items() if rest}
+    return found
+
+
+def _events(state: Snapshot, batch: str) -> set[bytes]:
+    """Return a hash of each event of a batch; none where they are nowhere to be had."""
+    try:
+        with state.file(f"{repository.RAW.as_posix()}/{batch}/events.jsonl").open("rb") as lines:
+            return {hashlib.blake2b(line, digest_size=16).digest() for line in lines}
+    except (DataError, RepositoryError):
+        return set()
+
+
+def _rolled_back(before: Snapshot, after: Snapshot, left: set[str]) -> tuple[str, set[str]]:
+    """Return the newest rollback between two states, and those of the batches that are not in what it went back to."""
+    between = f"{before.commit}..{after.commit or 'HEAD'}"
+    form = "--format=%h %(trailers:key=Rolled-back-to,valueonly,separator=%x20)"
+    for line in repository.git(["log", form, between], after.root).splitlines():
+        if found := re.fullmatch(r"(\w+) (\S+) \((\w+)\)\s*", line):
+            commit, name, target = found.groups()
+            if repository.commit_of(target, after.root):
+                there = _tracked(snapshot.at(after.root, target, store=after.store))
+                return f"to {name} by {commit}", left - there.keys()
+    return "", set()
 
 
 def _altered_files(before: Snapshot, old: Output, after: Snapshot, new: Output) -> tuple[list[str], list[str]]:

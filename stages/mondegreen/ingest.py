@@ -68,10 +68,10 @@ def ingest(
     `packed(bytes)` is told, step by step, how much more audio is in the batch. Raises `DataError` and `SpoolError`.
     """
     raw.mkdir(parents=True, exist_ok=True)
-    with _alone(raw):
+    with alone(raw):
         result = Ingested()
         waiting = _read(source, batches.event_ids(raw), result)
-        for folder in _untracked(raw):
+        for folder in untracked(raw):
             track(folder)
         if waiting.lines:
             clips = _clips(source, raw, waiting, result)
@@ -84,7 +84,8 @@ def ingest(
 
 
 @contextmanager
-def _alone(raw: Path) -> Iterator[None]:
+def alone(raw: Path) -> Iterator[None]:
+    """Hold `raw` against another ingest or compaction; raises `DataError` where one is running."""
     fd = os.open(raw, os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,7 +137,7 @@ def _clips(source: Path, raw: Path, waiting: _Waiting, result: Ingested) -> list
     return clips
 
 
-def _untracked(raw: Path) -> list[Path]:
+def untracked(raw: Path) -> list[Path]:
     """Return the batches that an interrupted ingest sealed but did not track."""
     theirs = [folder for folder in batches.folders(raw) if folder.name != batches.SAMPLE]
     return [folder for folder in theirs if not folder.with_name(f"{folder.name}.dvc").exists()]

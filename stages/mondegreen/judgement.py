@@ -43,7 +43,19 @@ def failures(found: Changes) -> list[str]:
 
 def warnings(found: Changes) -> list[str]:
     """Return what a reviewer should look at, one sentence each; none of it is wrong in itself."""
-    return [*_evaluation(found), *_speakers(found), *_params(found), *_columns(found)]
+    return [*_batches(found), *_evaluation(found), *_speakers(found), *_params(found), *_columns(found)]
+
+
+def _batches(found: Changes) -> Iterable[str]:
+    batches = found.batches
+    if batches.rolled_back:
+        left = _count(batches.rolled_back, "batch")
+        yield f"rolled back {batches.rollback}: {left} left, not Git's history: {_list(batches.rolled_back)}"
+    if batches.replaced:
+        yield (
+            f"{_count(batches.replaced, 'batch')} left, whose events are in others or were erased on record: "
+            f"{_list(batches.replaced)}"
+        )
 
 
 def _evaluation(found: Changes) -> Iterable[str]:

@@ -7,6 +7,7 @@ its place. Events stay sorted by event_id and keep their ids, so nothing that wa
 import shutil
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -23,11 +24,13 @@ def rewrite(
     *,
     replaced: Callable[[bytes], bytes] = lambda line: line,
     without_audio: Set[str] = frozenset(),
+    advance: Callable[[int], Any] = lambda size: None,
 ) -> Path:
     """Write one new batch below `raw` from the batches `old`, which stay, and return it: whole, or not at all.
 
     `replaced` is given every event's line and returns the line to keep. Clips whose SHA-256 is in `without_audio` are
-    left out; the others keep their order, so that a dataset made from them stays the same.
+    left out; the others keep their order, so that a dataset made from them stays the same. `advance` is told, step by
+    step, how many bytes of audio were read.
     """
     lines = _merged(old)
     stamp = stamp_of(max(orjson.loads(line)["recorded_at"] for line in lines.values()))
@@ -39,6 +42,7 @@ def rewrite(
     packs = _Packs(partial)
     for rows in _groups(old, without_audio):
         packs.add(rows)
+        advance(rows.nbytes)
     packs.close()
     return appear(partial, stamp)
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from mondegreen import arrivals, environments, ingest, repository
+from mondegreen import arrivals, compaction, environments, ingest, repository
 from mondegreen.errors import DataError
 from mondegreen.place import Place
 from mondegreen.terminal import plain, progress
@@ -27,12 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without-audio", action="store_true", help="from the cloud: take cases whose audio is not there, too"
     )
+    parser.add_argument(
+        "--compact", action="store_true", help="instead: make one batch of all, where there are hundreds and DVC slows"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ingest and say what was done; exit status 1 when something could not be read."""
     root = repository.root()
+    if args.compact:
+        return _compact(args, root)
     if args.environment and not args.spool:
         args.spool = environments.address(environments.LEARNING, name=args.environment)
     if args.spool and "://" in args.spool:
@@ -47,6 +52,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(done)))
     return 1 if done.damaged else 0
+
+
+def _compact(args: argparse.Namespace, root: Path) -> int:
+    if args.spool or args.environment:
+        raise DataError("--compact works on the batches that are sealed: ingest first, then call it alone")
+    with progress(0, "B", "rewriting audio", scale=True) as advance:
+        done = compaction.compact(root / repository.RAW, track=repository.track, advance=advance)
+    if args.json:
+        print(json.dumps(asdict(done), indent=2))
+    elif done.replaced:
+        print(f"data/raw/{done.batch} holds what {len(done.replaced)} batches held; they left the work tree")
+        print(
+            "next: git add --all data/raw && dvc repro && git commit -a -m 'Compact the batches'; then mondegreen push"
+        )
+    else:
+        print("nothing to compact: there are not two batches beside the sample")
+    return 0
 
 
 def _from_cloud(args: argparse.Namespace, root: Path) -> int:
