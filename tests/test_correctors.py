@@ -44,9 +44,9 @@ def test_a_checkout_has_the_correctors_that_an_installation_has():
     ("name", "says"),
     [
         ("guess", "there is no corrector 'guess': choose one of case-restoration, consensus"),
+        ("loop-removal:x", "loop-removal takes no option: leave out ':x'"),
         ("second-recogniser:ears", "there is no recogniser 'ears'"),
         ("second-recogniser:faster-whisper", "faster-whisper needs a model"),
-        ("loop-removal:hard", "cannot be loaded"),
     ],
 )
 def test_what_cannot_be_loaded_is_named(name: str, says: str):
@@ -251,6 +251,23 @@ def test_auto_is_asked_for_properly(repository: Path, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_what_only_auto_understands_records_nothing_elsewhere(repository: Path, capsys):
+    file = repository / "corrections.csv"
+    file.write_text("case_id,corrected_transcript\nasr-1,Kiss the sky.\n")
+    for wrong in (
+        ["asr-1", "Kiss the sky.", "--dry-run"],
+        ["--from", str(file), "--dry-run"],
+        ["asr-1", "x", "--min-confidence", "0.5"],
+        ["--from", str(file), "--no-speech"],
+    ):
+        assert main(["correct", *wrong]) == 1
+        said = capsys.readouterr()
+        assert "nothing was recorded" in said.err
+        assert said.err.count("\n") == 1
+    ranked = correcting.read(repository, repository / "data/inbox")[1]
+    assert "asr-1" not in set(ranked["case_id"])
+
+
 def test_which_methods_may_train():
     import pandas as pd
 
@@ -288,6 +305,23 @@ def test_corrections_of_a_file(repository: Path, capsys):
     assert json.loads(capsys.readouterr().out) == {"corrections": 1, "unknown": [], "rejected": 0}
     again = ingest.ingest(repository / "data/inbox", repository / "data/raw", track=lambda batch: None)
     assert again.known == 1, "the same correction is the same event"
+
+
+@pytest.mark.parametrize("content", ["", "case_id,corrected_transcript\n"])
+def test_a_file_without_corrections_is_an_error(repository: Path, content: str, capsys):
+    file = repository / "corrections.csv"
+    file.write_text(content)
+    assert main(["correct", "--from", str(file)]) == 1
+    assert "corrections.csv has no rows" in capsys.readouterr().err
+
+
+def test_a_consensus_needs_no_ingest(repository: Path, capsys):
+    with Recorder(repository / "data/inbox") as recorder:
+        for model, text in (("kaldi-1", "look a table"), ("vosk-2", "book a table"), ("whisper", "Book a table.")):
+            recorder.failure(sound(seed=7), original_transcript=text, model_version=model, case_id=model)
+    assert main(["correct", "--auto", "consensus:", "--json"]) == 0
+    found = {row["case_id"]: row["text"] for row in json.loads(capsys.readouterr().out)["suggestions"]}
+    assert found["kaldi-1"] in ("book a table", "Book a table.")
 
 
 def test_a_single_unknown_case_is_kept_and_said(repository: Path, capsys):

@@ -31,7 +31,8 @@ def candidates(cases: pd.DataFrame) -> pd.DataFrame:
     if found.empty:
         raise DataError(
             f"none of the {len(cases)} cases can be trained on: none is corrected. "
-            "Correct some ('mondegreen correct CASE_ID TEXT'), then 'mondegreen ingest' and 'dvc repro'"
+            "Correct some ('mondegreen review', or 'mondegreen correct CASE_ID TEXT'), then 'mondegreen ingest' "
+            "and 'dvc repro'"
         )
     return found
 

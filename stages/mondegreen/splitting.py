@@ -79,7 +79,7 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
     if not eligible.any():
         raise DataError(
             f"no valid case has a person's correction or one of split.train_methods={params.train_methods!r}: "
-            "correct some ('mondegreen correct CASE_ID TEXT')"
+            "correct some ('mondegreen review', or 'mondegreen correct CASE_ID TEXT')"
         )
     if not eligible.all():  # what trained in a release holds its component, whatever the threshold is now
         anchors = pd.concat([cases[~eligible], *([] if anchors is None else [anchors])], ignore_index=True)

@@ -19,7 +19,7 @@ def transcripts(found: pd.DataFrame, ranked: pd.DataFrame) -> Callable[[dict[Any
     """
     keep = found[found["model_version"].notna() & ~found["withdrawn"]]
     heard: defaultdict[tuple[Any, ...], dict[str, str]] = defaultdict(dict)
-    for names in (["pcm_sha256"], SPAN):
+    for names in (["audio_sha256"], ["pcm_sha256"], SPAN):  # the second is known once it is ingested
         known = keep[keep[names].notna().all(axis=1)]
         for row in known[known.duplicated(names, keep=False)].to_dict("records"):
             key = tuple(row[name] for name in names)
@@ -32,7 +32,8 @@ def transcripts(found: pd.DataFrame, ranked: pd.DataFrame) -> Callable[[dict[Any
 
     def others(row: dict[Any, Any]) -> dict[str, str]:
         spans = heard.get(tuple(row[name] for name in SPAN), {})
-        both = {**spans, **heard.get((row["pcm_sha256"],), {}), **proposed.get(row["case_id"], {})}
+        sound = {**heard.get((row["audio_sha256"],), {}), **heard.get((row["pcm_sha256"],), {})}
+        both = {**spans, **sound, **proposed.get(row["case_id"], {})}
         return {model: text for model, text in both.items() if family(model) != family(row["model_version"])}
 
     return others

@@ -42,6 +42,10 @@ def run(args: argparse.Namespace) -> int:
     given = [args.case_id is not None, args.file is not None, args.auto is not None]
     if sum(given) != 1 or (args.case_id is not None and args.text is None):
         raise DataError("give either CASE_ID and TEXT, or --from FILE, or --auto NAME")
+    if args.auto is None and (args.dry_run or args.min_confidence):
+        raise DataError("--dry-run and --min-confidence go with --auto NAME alone: nothing was recorded")
+    if args.case_id is None and args.no_speech:
+        raise DataError("--no-speech goes with CASE_ID alone (a file has a column is_speech): nothing was recorded")
     if args.file is not None:
         from mondegreen.commands.correct_from import correct_from
 

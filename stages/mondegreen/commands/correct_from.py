@@ -6,6 +6,7 @@ import sys
 
 from mondegreen import corrections, known, sources
 from mondegreen.commands.correct import report_unknown
+from mondegreen.errors import DataError
 from mondegreen.terminal import plain, progress
 
 
@@ -14,6 +15,8 @@ def correct_from(args: argparse.Namespace) -> int:
     source = sources.open_source(args.file)
     with progress(source.total, source.unit, "correcting", scale=True) as advance:
         done = corrections.record(source, args.spool, method=args.method, author=args.author, advance=advance)
+    if not done.recorded and not done.rejected:
+        raise DataError(f"{source.path} has no rows: give it the columns case_id and corrected_transcript")
     unknown = known.unknown(done.case_ids, args.spool)
     for line, reason in done.rejected:
         print(f"{source.path}, {source.place} {line}: {plain(reason)}", file=sys.stderr)

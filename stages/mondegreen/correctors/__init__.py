@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import Any, Protocol, runtime_checkable
 
 from mondegreen.errors import CorrectorError
@@ -78,6 +79,8 @@ def load(name: str, texts: Iterable[str] = ()) -> Corrector:
     module, _, attribute = declared[plain].partition(":")
     try:
         factory = getattr(import_module(module), attribute)
+        if colon and not signature(factory).parameters:
+            raise CorrectorError(f"{plain} takes no option: leave out {':' + option!r}")
         corrector = factory(option) if colon else factory()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise CorrectorError(f"the corrector {name!r} ({declared[plain]}) cannot be loaded: {error}") from error
