@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from mondegreen import augmentation, augmenting, batches, params, tables
+from mondegreen import augmentation, augmenting, batches, executor, params, tables
 from mondegreen.schemas import FAILURE, SPLITS
 from mondegreen.stage import run
 
@@ -28,7 +28,14 @@ def main() -> None:
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir(parents=True)
     copies = augmenting.augment(
-        train, counts, packs, TARGET, settings, noises=noises, limits=params.load(params.Validate)
+        train,
+        counts,
+        packs,
+        TARGET,
+        settings,
+        noises=noises,
+        limits=params.load(params.Validate),
+        engine=executor.engine(),
     )
     tables.write(copies, TARGET / "rows.parquet", SPLITS)
     tables.write_json(augmenting.metrics(train, counts, copies), "data/metrics/augment.json")

@@ -6,10 +6,7 @@
 
 import hashlib
 import json
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -23,6 +20,7 @@ from mondegreen import audio, augmentation, batches, params
 from mondegreen.audio import Decoded
 from mondegreen.augmentation import Copy
 from mondegreen.errors import DataError
+from mondegreen.executor import spread
 from mondegreen.schemas import AUGMENTED
 
 PACK_BYTES = 256 * 1024 * 1024
@@ -30,6 +28,9 @@ GROUP_BYTES = 8 * 1024 * 1024
 """Audio per row group: what a reader holds in memory at once."""
 
 _NOISE = (".wav", ".flac")  # decoded the same everywhere; an MP3 decoder chooses its arithmetic by processor
+
+_CLIPS = 16
+"""Clips of a row group that are worked on at once."""
 
 _Made = list[tuple[str, Copy]]
 """Copies, each with the case_id of its parent."""
@@ -60,6 +61,7 @@ def augment(
     *,
     noises: Mapping[str, Decoded],
     limits: params.Validate,
+    engine: str = "local",
 ) -> pd.DataFrame:
     """Write `counts` copies of each of `rows` to packs in `folder`, as far as they differ, and return a row for each.
 
@@ -75,48 +77,48 @@ def augment(
         min_duration=limits.min_duration,
         max_duration=limits.max_duration,
     )
-
-    def of_clip(sha256: str, data: bytes) -> _Made:
-        sound = audio.decode(data)
-        return [(case_id, copy) for case_id in by_sound[sha256] for copy in make(case_id, sound, count[case_id])]
-
     missing = set(by_sound)
     made = []
+    pieces = _pieces(packs, missing, {sha: [(case, count[case]) for case in cases] for sha, cases in by_sound.items()})
     with _Packs(folder) as target:
-        for case_id, copy in _in_order(of_clip, _clips(packs, missing)):
-            made.append(_identity(case_id, copy, target.add(copy)))
+        for copies in spread(partial(_copies, make), pieces, engine=engine, threads=True):
+            made += [_identity(case_id, copy, target.add(copy)) for case_id, copy in copies]
     if missing:
         first = min(case_id for sha256 in missing for case_id in by_sound[sha256])
         raise DataError(f"case {first} has no audio in data/raw, nor have {len(missing) - 1} others: 'dvc pull'")
     return _rows(parents, made)
 
 
-def _clips(packs: Iterable[Path], missing: set[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield each clip that is still `missing`, row group by row group, and take it from there."""
+_Piece = tuple[str, int, list[tuple[int, list[tuple[str, int]]]]]
+"""A pack, a row group, and of some of its clips: the index, with the cases that have it and their counts of copies."""
+
+
+def _pieces(packs: Iterable[Path], missing: set[str], wanted: dict[str, list[tuple[str, int]]]) -> Iterator[_Piece]:
+    """Yield where each clip lies that is still `missing`, some clips at a time, and take them from there."""
     for pack in packs:
         with batches.open_pack(pack) as file:
             for group in range(file.num_row_groups):
                 names = file.read_row_group(group, ["sha256"]).column(0).to_pylist()
-                if missing.isdisjoint(names):
-                    continue
-                clips = file.read_row_group(group, ["bytes"]).column(0)
-                for name, clip in zip(names, clips, strict=True):
+                clips = []
+                for index, name in enumerate(names):
                     if name in missing:
                         missing.remove(name)
-                        yield name, clip.as_py()
+                        clips.append((index, wanted[name]))
+                for start in range(0, len(clips), _CLIPS):
+                    yield str(pack.resolve()), group, clips[start : start + _CLIPS]
 
 
-def _in_order(work: Callable[[str, bytes], _Made], clips: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Copy]]:
-    """Yield what `work` makes of the clips, in their order, made on all cores a few clips ahead."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[_Made]] = deque()
-        for clip in clips:
-            waiting.append(pool.submit(work, *clip))
-            if len(waiting) > 2 * workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+def _copies(make: Callable[[str, Decoded, int], Iterable[Copy]], piece: _Piece) -> _Made:
+    pack, group, clips = piece
+    with batches.open_pack(Path(pack)) as file:
+        data = file.read_row_group(group, ["bytes"]).column(0).take([index for index, _ in clips])
+    sounds = (audio.decode(clip.as_py()) for clip in data)
+    return [
+        (case_id, copy)
+        for sound, (_, cases) in zip(sounds, clips, strict=True)
+        for case_id, count in cases
+        for copy in make(case_id, sound, count)
+    ]
 
 
 class _Packs:

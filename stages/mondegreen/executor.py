@@ -6,9 +6,11 @@ environment variable MONDEGREEN_SCHEDULER names its scheduler, or Dask's own con
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
@@ -31,28 +33,46 @@ def engine(path: str | Path = "params.yaml") -> str:
     return str(found)
 
 
-def spread(work: Callable[[Work], Result], pieces: Sequence[Work], *, engine: str) -> Iterator[Result]:
+def spread(
+    work: Callable[[Work], Result], pieces: Iterable[Work], *, engine: str, threads: bool = False
+) -> Iterator[Result]:
     """Yield `work` of each piece, in their order, from all cores or from the cluster.
 
     `work` must be a function of a module and depend on its piece alone: a piece whose worker died is done again.
-    A single piece is done here.
+    A piece is taken when its turn is near, so neither pieces nor results pile up. A single piece is done here.
+    `threads`: locally, threads do (their work holds no lock for long), and nothing is copied to another process.
     """
-    if len(pieces) < 2 and engine == "local":
-        yield from map(work, pieces)
+    taken = iter(pieces)
+    first = list(islice(taken, 2))
+    if len(first) < 2 and engine == "local":
+        yield from map(work, first)
         return
-    with executor(engine) as pool:
-        yield from pool.map(work, pieces)
+    with executor(engine, threads=threads) as (pool, workers):
+        waiting: deque[Future[Result]] = deque()
+        for piece in chain(first, taken):
+            waiting.append(pool.submit(work, piece))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @contextmanager
-def executor(engine: str) -> Iterator[Executor]:
-    """Yield an executor of the standard library's kind; on a cluster Dask's own, which retries what a worker lost."""
+def executor(engine: str, *, threads: bool = False) -> Iterator[tuple[Executor, int]]:
+    """Yield an executor of the standard library's kind, and how many pieces it does at once.
+
+    On a cluster it is Dask's own, which does again what a worker lost.
+    """
+    workers = os.cpu_count() or 1
     if engine == "dask":
         with _client() as client, client.get_executor(retries=3) as pool:
-            yield pool
-        return
-    with _main_hidden(), ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        yield pool
+            yield pool, max(1, sum(client.nthreads().values()))
+    elif threads:
+        with ThreadPoolExecutor(workers) as pool:
+            yield pool, workers
+    else:
+        with _main_hidden(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield pool, workers
 
 
 @contextmanager
