@@ -30,10 +30,10 @@ def main(when: str, code: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.path.insert(0, "stages")
-    from mondegreen import releasing
+    from mondegreen import erasing, releasing, rollback
 
     sys.addaudithook(step)
-    exec(code, {"Path": Path, **vars(releasing)})
+    exec(code, {"Path": Path, "erasing": erasing, "rollback": rollback, **vars(releasing)})
     print(count)
 
 

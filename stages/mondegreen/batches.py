@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mondegreen import erasures
 from mondegreen.errors import DataError
 
 SAMPLE = "sample"
@@ -38,6 +39,8 @@ def folders(raw: Path) -> list[Path]:
     if not raw.is_dir():
         raise DataError(f"{raw} is missing: restore it, git checkout HEAD -- data/raw; dvc checkout")
     found = sorted(path for path in raw.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if gone := erasures.erased(raw.parent.parent, [f"data/raw/{path.name}" for path in found]):
+        raise DataError(f"{gone[0]} holds what was erased elsewhere: remove it here too, 'mondegreen forget --finish'")
     tracked = {path.with_suffix("") for path in raw.glob("*.dvc")}
     if absent := sorted(tracked - set(found)):
         raise DataError(

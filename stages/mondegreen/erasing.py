@@ -2,10 +2,10 @@
 
 1. find every event of the cases, and every clip that they name
 2. write new batches without them: a tombstone (kind `erasure`, a hash) in place of each event
-3. sign the record (`erasures`), with hashes only, durably; from here on a rerun goes on by itself
+3. note what has to go (`doomed`), sign the record (`erasures`): from here on a rerun goes on by itself
 4. put the new batches in place of the old ones
 5. build anew; what cannot be built is removed
-6. purge cache and remotes; commit
+6. purge cache and remotes, recall what was uploaded; commit
 """
 
 import hashlib
@@ -18,8 +18,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
+import pandas as pd
 
-from mondegreen import batches, compaction, erasures, purging, repository, snapshot, spool
+from mondegreen import (
+    batches,
+    compaction,
+    confirmed,
+    doomed,
+    environments,
+    erasures,
+    ledger,
+    purging,
+    recall,
+    repository,
+    snapshot,
+    spool,
+)
+from mondegreen.doomed import Doomed
 from mondegreen.erasures import Erasure, hash_of
 from mondegreen.errors import DataError, RepositoryError
 from mondegreen.events import encode, make_event
@@ -29,7 +44,8 @@ from mondegreen.rewriting import rewrite
 KIND = "erasure"
 """The kind of a tombstone: `event_id` and `recorded_at` of what it stands for, and the SHA-256 of its line."""
 
-COMMITTED = ("data/raw", "dvc.lock", "data/metrics", "data/plots", str(erasures.PATH))
+LEDGER = Path("data/ledger.csv")
+COMMITTED = ("data/raw", "dvc.lock", "data/metrics", "data/plots", str(LEDGER), str(erasures.PATH))
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,9 @@ class Found:
     batches: tuple[Path, ...]
     live: tuple[Path, ...]
     """Segments of the inbox."""
+
+
+NOTHING = Found(frozenset(), frozenset(), frozenset(), (), ())
 
 
 def find(root: Path, *, case_id: str | None = None, speaker_id: str | None = None) -> Found:
@@ -94,13 +113,26 @@ def check(root: Path, found: Found) -> None:
             f"some of it lies in {sample.relative_to(root)}, which Git holds: erasing means rewriting Git's history. "
             "Remove the sample batch from history (git filter-repo), or withdraw the case instead: leave out --erase"
         )
-    changed = repository.git(
-        ["status", "--porcelain", "--", "params.yaml", "dvc.yaml", "stages", "data/ledger.csv"], root
-    )
+    paths = ["params.yaml", "dvc.yaml", "stages", *([] if doomed.read(root).events else [str(LEDGER)])]
+    changed = repository.git(["status", "--porcelain", "--", *paths], root)
     if changed:
         raise RepositoryError(
             f"{changed.split()[1]} has uncommitted changes: commit or stash them, then run this again"
         )
+
+
+def swap(root: Path) -> None:
+    """Take batches out of the work tree that the record says were replaced: a crash, or another clone, left them."""
+    for old in (old for entry in erasures.read(root) for old in entry.batches):
+        folder = root / repository.RAW / old
+        hidden = folder.with_name(f".{old}.erased")
+        if folder.is_dir():
+            shutil.rmtree(hidden, ignore_errors=True)
+            folder.rename(hidden)
+        folder.with_name(f"{old}.dvc").unlink(missing_ok=True)
+        shutil.rmtree(hidden, ignore_errors=True)
+    for left in (root / repository.RAW).glob(".2*"):  # of this, an ingest or a compaction that was interrupted
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def erase(root: Path, found: Found, asked: str, *, reason: str, author: str, remotes: Sequence[str]) -> list[str]:
@@ -110,32 +142,47 @@ def erase(root: Path, found: Found, asked: str, *, reason: str, author: str, rem
     """
     if found.batches:
         _sign(root, found, asked, reason, author)
-    mine = [entry for entry in erasures.read(root) if entry.asked == hash_of(asked)]
-    gone = {batch for entry in mine for batch in entry.batches}
-    _swap(root, mine)
-    for sha in found.audio:
+    return finish(root, remotes, uploads=_uploads(root, remotes))
+
+
+def finish(root: Path, remotes: Sequence[str], *, uploads: Sequence[str] = ()) -> list[str]:
+    """Do what the record says and is not done yet, here and at `remotes` and `uploads`; return what is left."""
+    swap(root)
+    todo = doomed.read(root)
+    for sha in todo.audio:
         for clip in (root / repository.INBOX / "audio" / sha[:2]).glob(f"{sha}*"):
             clip.unlink(missing_ok=True)
+    ledger.append(root / LEDGER, pd.DataFrame(sorted(todo.ledger), columns=list(ledger.COLUMNS), dtype="str"))
     problem = _build(root)
-    left = purging.purge(root, gone, remotes)
+    gone = {batch for entry in erasures.read(root) for batch in entry.batches}
+    left = purging.purge(root, gone, remotes, built=not problem)
+    left += [why for url in uploads if (why := recall.recall(url, todo.audio, todo.events))]
     repository.git(["add", "--all", "--", *_present(root)], root)
     if repository.git(["diff", "--cached", "--name-only", "--", *COMMITTED], root):
-        repository.git(["commit", "--quiet", "-m", f"Erase {len(mine[-1].cases) if mine else 0} cases"], root)
+        repository.git(
+            ["commit", "--quiet", "-m", "Erase what a consent was withdrawn for", "--", *_present(root)], root
+        )
+    if not left:
+        doomed.forget(root)
     return [*left, *([problem] if problem else [])]
 
 
-def versions_of(root: Path, cases: frozenset[str]) -> dict[str, str]:
-    """Return the releases whose dataset holds one of `cases`, each with its dataset's hash."""
-    found = {}
+def versions_of(root: Path, found: Found) -> dict[str, str]:
+    """Return the releases whose dataset holds one of the cases, each with its dataset's hash.
+
+    One whose table of splits is nowhere to be had counts when it has one of the batches.
+    """
+    releases = {}
+    names = {f"{repository.RAW.as_posix()}/{batch.name}" for batch in found.batches}
     for tag in repository.git(["tag", "--list", f"{snapshot.TAG}*"], root).split():
         version = snapshot.at(root, tag)
         try:
-            rows = version.table("data/splits.parquet", ["case_id"])
+            holds = bool(set(version.table("data/splits.parquet", ["case_id"])["case_id"]) & found.cases)
         except (RepositoryError, DataError):
-            continue
-        if set(rows["case_id"]) & cases:
-            found[tag.removeprefix(snapshot.TAG)] = version.dataset_hash
-    return found
+            holds = bool(names & version.outputs.keys())
+        if holds:
+            releases[tag.removeprefix(snapshot.TAG)] = version.dataset_hash
+    return releases
 
 
 def models_of(root: Path, versions: dict[str, str]) -> list[str]:
@@ -161,7 +208,9 @@ def _sign(root: Path, found: Found, asked: str, reason: str, author: str) -> Non
         )
         repository.track(new)
         moved |= dict.fromkeys([batch.name, *_compacted(batch)], new.name)
-    versions = versions_of(root, found.cases)
+    objects = purging.objects_with(root, moved)
+    doomed.note(root, Doomed(objects, found.audio, found.events, _heirs(root, found.cases)))
+    versions = versions_of(root, found)
     entry = Erasure(
         datetime.now(UTC).isoformat(timespec="seconds"),
         author,
@@ -190,12 +239,30 @@ def _tombstone(erased: frozenset[str], asked: str, line: bytes) -> bytes:
     return encode(make_event(KIND, event_id=event["event_id"], recorded_at=event["recorded_at"], **made))
 
 
-def _swap(root: Path, entries: Sequence[Erasure]) -> None:
-    """Take the old batches out of the work tree."""
-    for old in (old for entry in entries for old in entry.batches):
-        folder = root / repository.RAW / old
-        folder.with_name(f"{old}.dvc").unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+def _heirs(root: Path, erased: frozenset[str]) -> frozenset[tuple[str, str, str]]:
+    """Return a row of the ledger for another case of each speaker whose only row for train is one of an erased case."""
+    speakers: dict[str, str] = {}
+    for row in _rows(root):
+        if row.case and (row.speaker or "").strip():
+            speakers.setdefault(row.case, str(row.speaker))
+    rows = ledger.read(root / LEDGER, missing_ok=True)
+    train = rows[rows["split"] == "train"]
+    held = {speakers.get(case) for case in train["case_id"] if case not in erased}
+    heirs = {}
+    for case, release in zip(train["case_id"], train["release"], strict=True):
+        speaker = speakers.get(case)
+        if case in erased and speaker and speaker not in held:
+            others = (other for other, who in sorted(speakers.items()) if who == speaker and other not in erased)
+            if heir := next((other for other in others if other not in set(rows["case_id"])), None):
+                heirs[speaker] = (heir, "train", str(release))
+    return frozenset(heirs.values())
+
+
+def _uploads(root: Path, remotes: Sequence[str]) -> list[str]:
+    """Return the places that agents upload to, as far as this clone knows them."""
+    known = environments.known(root)
+    buckets = [known[name].address(environments.LEARNING) for name in remotes if known[name].url.startswith("gs://")]
+    return sorted({*buckets, *confirmed.targets(root / repository.INBOX)})
 
 
 def _build(root: Path) -> str:
@@ -203,10 +270,16 @@ def _build(root: Path) -> str:
     try:
         repository.dvc(["repro", "--quiet"], root)
     except RepositoryError as error:
-        for path in [*(root / "data").glob("*.parquet"), root / repository.DATASET, root / "data/report"]:
+        raw = f"{repository.RAW.as_posix()}/"
+        made = [root / path for path in snapshot.at(root).outputs if not path.startswith(raw)]
+        for path in [*(root / "data").glob("*.parquet"), *made]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         return f"the dataset could not be built again, so none is here: {error}"
     return ""
+
+
+def _tracked(root: Path) -> list[str]:
+    return [path for path in COMMITTED if repository.git(["ls-files", "--", path], root)]
 
 
 def _present(root: Path) -> list[str]:

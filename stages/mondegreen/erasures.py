@@ -8,13 +8,14 @@ had them.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mondegreen.errors import DataError
 
 PATH = Path("data/erasures.jsonl")
+_RAW = "data/raw/"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def read(root: Path) -> list[Erasure]:
 def parse(content: bytes | None) -> list[Erasure]:
     """Return the record from the bytes of its file, None where there is none; raises `DataError` as `read` does."""
     found = []
-    for number, line in enumerate((content or b"").decode("utf-8", errors="replace").splitlines(), 1):
+    lines = content.decode("utf-8", errors="replace").removesuffix("\n").split("\n") if content else ()
+    for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
             lists = {name: tuple(entry[name]) for name in ("cases", "audio", "releases", "models")}
@@ -66,12 +68,20 @@ def parse(content: bytes | None) -> list[Erasure]:
 
 
 def append(root: Path, erasure: Erasure) -> None:
-    """Add an erasure to the record, durably."""
+    """Add an erasure to the record, durably; the file is replaced in one step."""
     path = root / PATH
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(erasure), ensure_ascii=False, sort_keys=True) + "\n")
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    hidden = path.with_name(f".{path.name}.new")
+    with hidden.open("w", encoding="utf-8") as file:
+        file.write(f"{before}{json.dumps(asdict(erasure), sort_keys=True)}\n")
         file.flush()
         os.fsync(file.fileno())
+    hidden.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def end(batch: str, moved: Mapping[str, str]) -> str:
@@ -79,3 +89,9 @@ def end(batch: str, moved: Mapping[str, str]) -> str:
     while batch in moved:
         batch = moved[batch]
     return batch
+
+
+def erased(root: Path, paths: Iterable[str]) -> list[str]:
+    """Return those of `paths` (`data/raw/<batch>`) that stand no more: something of them was erased."""
+    gone = {f"{_RAW}{batch}" for erasure in read(root) for batch in erasure.batches}
+    return sorted(gone.intersection(paths))

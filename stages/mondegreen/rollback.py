@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mondegreen import ledger, mending, repository, snapshot, verifying
+from mondegreen import ledger, mending, rebuilding, repository, snapshot, verifying
 from mondegreen.errors import RepositoryError
 from mondegreen.objects import Output, Store
 from mondegreen.snapshot import TAG, Snapshot
@@ -31,7 +31,8 @@ class Rollback:
 
     `files` that Git changed, `batches` that left the work tree, `hashed` files that were checked. `frozen`: cases that
     only later releases froze; `trained`: evaluation cases of theirs that train in this version. `code`: files of
-    stages/ that are not the version's.
+    stages/ that are not the version's. `erased`: its batches of which something was erased since; if there are any,
+    the version was built again from what is left.
     """
 
     version: str
@@ -43,13 +44,15 @@ class Rollback:
     frozen: int
     trained: int
     code: tuple[str, ...]
+    erased: tuple[str, ...] = ()
 
 
 def rollback(root: Path, version: str, *, message: str = "", code: bool = False) -> Rollback:
     """Restore params, dvc.yaml, dvc.lock, batches, metrics and data of a version, as a new commit on a clean tree.
 
     With `code` the stages' code as well. All data is brought into the cache and hashed before anything changes; the
-    branch then moves in one step. If that is interrupted later, the next call finishes it first. Raises
+    branch then moves in one step. If that is interrupted later, the next call finishes it first. A version of which
+    something was erased since is built again without that (see `rebuilding`). Raises
     `RepositoryError` that names what is not committed, not what dvc.lock says, or nowhere to be had.
     """
     _finish(root)
@@ -60,9 +63,11 @@ def rollback(root: Path, version: str, *, message: str = "", code: bool = False)
     check_clean(root)
     here = snapshot.at(root, "HEAD", store=store)
     _secure(root, store)
-    _bring(target, store)
     paths = (*RESTORED, CODE) if code else RESTORED
+    _bring(target, store)
     tree = _tree(root, here.commit, target, paths)
+    if target.erased:
+        tree = rebuilding.rebuild(root, tree, target, here.commit)
     after = here.commit
     if tree != repository.git(["rev-parse", f"{here.commit}^{{tree}}"], root).strip():
         text = "\n\n".join(filter(None, (f"Roll back to {version}", message, _trailer(target))))
@@ -223,12 +228,13 @@ def _result(root: Path, version: str, here: Snapshot, target: Snapshot, after: s
         return tuple(filter(None, listed.split("\0")))
 
     raw = f"{repository.RAW.as_posix()}/"
-    gone = [path.removeprefix(raw) for path in here.outputs if path.startswith(raw) and path not in target.outputs]
+    made = snapshot.at(root, after, store=here.store)
+    gone = [path.removeprefix(raw) for path in here.outputs if path.startswith(raw) and path not in made.outputs]
     known = _frozen(target)
-    later = {case: split for case, split in _frozen(snapshot.at(root, after)).items() if case not in known}
+    later = {case: split for case, split in _frozen(made).items() if case not in known}
     evaluation = {case for case, split in later.items() if not split.startswith("train")}
     splits = (
-        target.table(SPLITS, ["case_id", "split"]) if target.has(SPLITS) else pd.DataFrame({"case_id": [], "split": []})
+        made.table(SPLITS, ["case_id", "split"]) if made.has(SPLITS) else pd.DataFrame({"case_id": [], "split": []})
     )
     train = set(splits["case_id"][splits["split"] == "train"])
     return Rollback(
@@ -241,6 +247,7 @@ def _result(root: Path, version: str, here: Snapshot, target: Snapshot, after: s
         frozen=len(later),
         trained=len(evaluation & train),
         code=differing(target.commit, CODE),
+        erased=tuple(path.removeprefix(raw) for path in target.erased),
     )
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from mondegreen import repository
+from mondegreen import erasures, repository
 from mondegreen.errors import DataError, RepositoryError
 from mondegreen.objects import Output, Store
 
@@ -63,6 +63,21 @@ class Snapshot:
         batches = {path: parse_yaml(content, path) for path, content in zip(files, contents, strict=True)}
         return outputs(self.yaml("dvc.lock"), self.yaml("dvc.yaml"), batches)
 
+    @cached_property
+    def erased(self) -> list[str]:
+        """Those of its batches (`data/raw/<batch>`) that stand no more: this state can be built again, not restored."""
+        return erasures.erased(self.root, self.outputs) if self.commit else []
+
+    @property
+    def lasting(self) -> dict[str, Output]:
+        """What of `outputs` has to be somewhere: of a state in which something was erased, the other batches alone."""
+        raw = f"{repository.RAW.as_posix()}/"
+        return {
+            path: output
+            for path, output in self.outputs.items()
+            if not self.erased or (path.startswith(raw) and path not in self.erased)
+        }
+
     @property
     def dataset_hash(self) -> str:
         """The dataset's identity, its DVC hash; '' where none is built."""
@@ -77,6 +92,11 @@ class Snapshot:
         """
         if not self.commit and (self.root / path).is_file():
             return self.root / path
+        if self.erased and path not in self.lasting:
+            raise RepositoryError(
+                f"{path} of {self.name} is no more: part of it was erased. 'mondegreen rollback {self.name}' builds it "
+                f"again without that"
+            )
         for output in self.outputs.values():
             if path == output.path or path.startswith(f"{output.path}/"):
                 try:

@@ -49,7 +49,7 @@ def needed(root: Path, store: Store, *, all_versions: bool = False) -> tuple[lis
     An object that several need is named once.
     """
     names: list[str | None] = [None, *(repository.references(root) if all_versions else ())]
-    outputs = {output for name in names for output in snapshot.at(root, name, store=store).outputs.values()}
+    outputs = {output for name in names for output in snapshot.at(root, name, store=store).lasting.values()}
     objects: dict[str, Object] = {}
     lost: dict[str, str] = {}
     for output in sorted(outputs):

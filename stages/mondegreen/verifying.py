@@ -36,12 +36,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked, how many files by place, for which versions; what is wrong; and what was mended before."""
+    """What was checked, how many files by place, for which versions; what is wrong; and what was mended before.
+
+    `erased`: versions that were erased in part; only what is left of their batches is looked for.
+    """
 
     versions: tuple[str, ...]
     checked: dict[str, int]
     problems: tuple[Problem, ...]
     mended: tuple[Problem, ...] = ()
+    erased: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,15 @@ def verify(root: Path, store: Store, *, remote: bool = False, all_versions: bool
         if here_too or problem.md5 in lost or not (remote or store.remote_has(problem.md5)):
             problems.append(problem)
     checked = {WORK_TREE: len(expected), CACHE: len(need.objects)} | ({REMOTE: len(need.objects)} if remote else {})
-    return Verification(tuple(versions), checked, tuple(sorted({*problems, *there})))
+    erased = tuple(name for name, version in versions.items() if version.erased)
+    return Verification(tuple(versions), checked, tuple(sorted({*problems, *there})), erased=erased)
 
 
 def needed(versions: dict[str, Snapshot], store: Store) -> Needed:
     """Return what `versions`, by name, need."""
     users: dict[Output, list[str]] = {}
     for name, version in versions.items():
-        for output in version.outputs.values():
+        for output in version.lasting.values():
             users.setdefault(output, []).append(name)
     found: dict[str, tuple[Object, dict[str, None]]] = {}
     unlisted = []

@@ -31,7 +31,13 @@ def _lines(done: Rollback) -> list[str]:
         lines = [f"rolled back to {version} in a new commit, {done.after[:10]}; {len(done.files)} files differ:"]
         lines += [f"  {plain(path)}" for path in done.files[:_SHOWN]]
         lines += [f"  and {len(done.files) - _SHOWN} more"] if len(done.files) > _SHOWN else []
-    lines.append(f"hashed {done.hashed} files: all are what {version} was made as")
+    made = "they were just built as" if done.erased else f"{version} was made as"
+    lines.append(f"hashed {done.hashed} files: all are what {made}")
+    if done.erased:
+        lines.append(
+            f"note: {', '.join(done.erased[:3])} of {version} holds less today, since something was erased: it was "
+            f"built again without that, and is not what it was"
+        )
     if done.batches:
         lines.append(f"left the work tree, not the history: {plain(', '.join(done.batches))}")
     if done.frozen:

@@ -46,6 +46,8 @@ def _lines(found: Verification, args: argparse.Namespace) -> list[str]:
     places = ", ".join(f"{count} {_THINGS[place]}" for place, count in found.checked.items())
     lines = [f"hashed {places}, for {plain('; '.join(found.versions))}"]
     lines += ["", "mended", *_table(found.mended), ""] if found.mended else []
+    if found.erased:
+        lines.append(f"erased in part, can be built again but not restored: {plain('; '.join(found.erased))}")
     if not found.problems:
         return [*lines, "everything is what it was made as"]
     what = Counter(problem.what for problem in found.problems)
