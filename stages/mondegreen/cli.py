@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from mondegreen import __version__
+from mondegreen import __version__, room
 from mondegreen.errors import MondegreenError
 from mondegreen.terminal import plain
 
@@ -62,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"mondegreen: {plain(room.explain(error))}; then run the same command again", file=sys.stderr)
         return 1
 
 

@@ -6,6 +6,7 @@
 A writer holds a lock on its segment for as long as it lives, so a reader can tell a finished segment from a live one.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mondegreen import events
+from mondegreen import events, room
 from mondegreen.errors import RecordError, SpoolError
 from mondegreen.events import Event
 
@@ -55,7 +56,8 @@ class Segment:
         """Write `line` in one call and, with `sync`, wait until it is on the disk; raises `OSError`."""
         written = os.write(self._fd, line)
         if written != len(line):
-            raise OSError(f"only {written} of {len(line)} bytes of an event were written to {self.path}: disk full?")
+            said = f"disk full: only {written} of {len(line)} bytes of an event were written"
+            raise OSError(errno.ENOSPC, said, str(self.path))
         if sync:
             os.fdatasync(self._fd)
         self.size += written
@@ -156,7 +158,7 @@ class spool_errors:  # noqa: N801
         """Chain an `OSError`."""
         if isinstance(error, OSError) and not isinstance(error, SpoolError):
             raise SpoolError(
-                f"cannot write {self._path}: {error.strerror or error}; nothing was recorded. "
+                f"cannot write {room.explain(error, self._path)}; nothing was recorded. "
                 f"Make room or give write permission, then record again."
             ) from error
 

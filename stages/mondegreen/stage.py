@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from mondegreen import room
 from mondegreen.errors import MondegreenError
 from mondegreen.terminal import plain
 
@@ -18,6 +19,9 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(130)
     except MondegreenError as error:
         print(f"\n{plain(str(error), lines=True)}\n", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"\n{plain(room.explain(error))}\n", file=sys.stderr)
         sys.exit(1)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,0 +1,341 @@
+"""Faults that are really made: kill -9 at any moment, a disk that is full, folders that vanish, odd names.
+
+`make torture` makes two hundred of each kill (`TORTURE=1`), the suite a few.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from conftest import ROOT, sound
+from mondegreen import Recorder, audio, batches, events, ingest, spool
+from mondegreen.errors import MondegreenError, SpoolError
+
+ROUNDS = 200 if "TORTURE" in os.environ else 3
+ENV = {**os.environ, "PYTHONPATH": str(ROOT / "stages")}
+
+
+def run(code: str, *arguments: object, seconds: float | None = None, count: int = 1) -> list[str]:
+    """Run `code` in `count` processes, kill them after `seconds` (None: let them end), and return what they said."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENV) for _ in range(count)]
+    if seconds is not None:
+        time.sleep(seconds)
+        for process in running:
+            process.send_signal(signal.SIGKILL)
+    said = []
+    for process in running:
+        out, _ = process.communicate()
+        assert process.returncode in (0, -9)
+        said += out.split("\n")[:-1]
+    return said
+
+
+def known(inbox: Path, raw: Path) -> list[str]:
+    """The ids of all cases, of inbox and batches, each as often as it stands there."""
+    files = [line for file in sorted(raw.glob("2*/events.jsonl")) for line in file.read_bytes().splitlines()]
+    sealed = [events.decode(line) for line in files]
+    ids = [event["case_id"] for event in sealed]
+    sealed_ids = {event["event_id"] for event in sealed}
+    waiting = [event for contents in spool.read(inbox) for event in contents.events]
+    return ids + [event["case_id"] for event in waiting if event["event_id"] not in sealed_ids]
+
+
+RECORD = """
+import sys
+from mondegreen import Recorder
+recorder = Recorder(sys.argv[1])
+number = 0
+while True:
+    number += 1
+    print(recorder.failure(b"RIFF" + number.to_bytes(3) * 1000, original_transcript="x"), flush=True)
+"""
+IMPORT = "import sys; from mondegreen.cli import main; main(['import', sys.argv[1], '--spool', sys.argv[2]])"
+INGEST = """
+import sys
+from pathlib import Path
+from mondegreen import ingest
+def track(batch):
+    batch.with_name(batch.name + ".dvc").write_text("outs: []")
+ingest.ingest(Path(sys.argv[1]), Path(sys.argv[2]), track=track)
+"""
+
+
+def test_kill_9_of_eight_recorders_and_an_ingest_loses_no_case_and_doubles_none(tmp_path: Path):
+    dice, acknowledged = random.Random(1), set()
+    inbox, raw = tmp_path / "inbox", tmp_path / "raw"
+    raw.mkdir()
+    for _ in range(ROUNDS):
+        acknowledged |= {
+            line for line in run(RECORD, inbox, seconds=dice.uniform(0.2, 0.7), count=8) if len(line) == 36
+        }
+        run(INGEST, inbox, raw, seconds=dice.uniform(0.1, 1.0))
+        found = known(inbox, raw)
+        assert acknowledged <= set(found)
+        assert len(found) == len(set(found))
+    run(INGEST, inbox, raw)
+    found = known(inbox, raw)
+    assert acknowledged <= set(found)
+    assert len(found) == len(set(found))
+    batches.check_unchanged(raw)
+    clips = {
+        sha for pack in batches.packs(raw) for sha in pq.read_table(pack, columns=["sha256"])["sha256"].to_pylist()
+    }
+    lines = [line for file in batches.event_files(raw) for line in file.read_bytes().splitlines()]
+    assert {events.decode(line)["audio"]["sha256"] for line in lines} <= clips
+
+
+def test_kill_9_of_an_import_repeats_nothing(tmp_path: Path):
+    table, dice = tmp_path / "table.csv", random.Random(2)
+    table.write_text("original_transcript\n" + "".join(f"number {number}\n" for number in range(3000)))
+    for number in range(ROUNDS):
+        inbox = tmp_path / f"inbox{number % 10}"
+        run(IMPORT, table, inbox, seconds=dice.uniform(0.2, 1.2))
+        if number % 10 == 9 or number == ROUNDS - 1:
+            run(IMPORT, table, inbox)
+            run(IMPORT, table, inbox)
+            found = {event["event_id"] for contents in spool.read(inbox) for event in contents.events}
+            assert len(found) == 3000
+            shutil.rmtree(inbox)
+
+
+def traced(tmp_path: Path, code: str, *arguments: object) -> list[tuple[str, str]]:
+    """Run `code` under strace and return what it did to which file, in order."""
+    log = tmp_path / "strace"
+    command = ["strace", "-f", "-y", "-qq", "-o", str(log), "-e", "trace=write,pwrite64,fsync,fdatasync,rename,unlink"]
+    done = subprocess.run([*command, sys.executable, "-c", code, *map(str, arguments)], env=ENV, capture_output=True)
+    if b"ptrace" in done.stderr.lower():
+        pytest.skip("strace may not trace here")
+    assert done.returncode == 0, done.stderr
+    calls = []
+    for line in log.read_text(errors="replace").splitlines():
+        if found := re.match(r'\d+ +(\w+)\((?:\d+<([^>]*)>|"([^"]*)"(?:, "([^"]*)")?)', line):
+            calls.append((found[1], found[4] or found[2] or found[3]))
+    return [(call, path) for call, path in calls if path.startswith(str(tmp_path))]
+
+
+def at(calls: list[tuple[str, str]], call: str, pattern: str, last: bool = False) -> int:
+    """Where in `calls` a call to a matching path stands first, or last."""
+    places = [
+        number for number, (name, path) in enumerate(calls) if name in call.split("|") and re.search(pattern, path)
+    ]
+    assert places, f"no {call} of {pattern}"
+    return places[-1 if last else 0]
+
+
+strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+@strace
+def test_the_kernel_sees_a_record_in_an_order_that_survives_power_loss(tmp_path: Path):
+    code = """
+import sys
+from mondegreen import Recorder
+with Recorder(sys.argv[1]) as recorder:
+    recorder.failure(b"RIFF" + bytes(100), original_transcript="x")
+"""
+    calls = traced(tmp_path, code, tmp_path / "inbox")
+    order = [
+        at(calls, "write", r"/audio/\..*new$"),
+        at(calls, "fsync", r"/audio/\..*new$"),
+        at(calls, "rename", r"/audio/../\w+"),
+        at(calls, "fsync", r"/audio/..$", last=True),
+        at(calls, "write", r"/events/.*jsonl$"),
+        at(calls, "fdatasync", r"/events/.*jsonl$"),
+    ]
+    assert order == sorted(order)
+    assert at(calls, "fsync", r"/events$") < at(calls, "write", r"/events/.*jsonl$"), "the segment's name is durable"
+    assert at(calls, "fsync", r"/inbox$") < order[0], "so are the folders' names"
+
+
+@strace
+def test_the_kernel_sees_an_ingest_in_an_order_that_survives_power_loss(tmp_path: Path):
+    with Recorder(tmp_path / "inbox") as recorder:
+        recorder.failure(sound(0.1), original_transcript="x")
+    (tmp_path / "raw").mkdir()
+    calls = traced(tmp_path, INGEST, tmp_path / "inbox", tmp_path / "raw")
+    order = [
+        at(calls, "write", r"partial/events\.jsonl"),
+        at(calls, "fsync", r"partial/events\.jsonl"),
+        at(calls, "fsync", r"partial$"),
+        at(calls, "rename", r"/raw/2"),
+        at(calls, "fsync", r"/raw$"),
+        at(calls, "unlink", r"/inbox/events/"),
+    ]
+    assert order == sorted(order)
+    assert at(calls, "fsync", r"partial/audio-00000\.parquet") < order[2]
+    assert at(calls, "unlink", r"/inbox/events/") > at(calls, "write", r"\.dvc$"), "tracked before it leaves the spool"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode != 0:
+        pytest.skip("no file system may be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("clip", [None, 20_000])
+def test_a_full_disk_is_named_tears_nothing_and_recording_goes_on(small: Path, clip: int | None):
+    acknowledged: list[str] = []
+    inbox = small / "inbox"
+    with Recorder(inbox) as recorder:
+
+        def record(number: int) -> str:
+            content = None if clip is None else b"RIFF" + number.to_bytes(4) * (clip // 4)
+            return recorder.failure(content, original_transcript="x" * 1000)
+
+        with pytest.raises(SpoolError, match=rf"the file system {small} has [\d,]+ bytes left.*nothing was recorded"):
+            acknowledged += [record(number) for number in range(5000)]
+        for number in range(3):
+            with pytest.raises(SpoolError):
+                for more in range(100):
+                    acknowledged.append(record(10_000 + 100 * number + more))
+        subprocess.run(["mount", "-o", "remount,size=2m", str(small)], check=True)
+        acknowledged.append(record(9999))
+    found = [event for contents in spool.read(inbox) for event in contents.events]
+    ids = [event["case_id"] for event in found]
+    assert set(acknowledged) <= set(ids)
+    assert len(ids) == len(set(ids))
+    assert not list(inbox.rglob(".*new")), "nothing half-written is left"
+    for event in found:
+        if event["audio"]:
+            assert spool.audio_path(inbox, event["audio"]).stat().st_size == event["audio"]["bytes"]
+
+
+def test_an_ingest_onto_a_full_disk_says_so_and_goes_on_when_there_is_room(small: Path, tmp_path: Path):
+    with Recorder(tmp_path / "inbox") as recorder:
+        ids = {recorder.failure(sound(2.0, seed=seed), original_transcript="x") for seed in range(30)}
+    with pytest.raises(OSError, match=r"No space left|errno 28"):
+        ingest.ingest(tmp_path / "inbox", small / "raw", track=lambda batch: None)
+    assert not list((small / "raw").glob("2*")), "no batch, or a whole one"
+    assert set(known(tmp_path / "inbox", small / "raw")) == ids
+    subprocess.run(["mount", "-o", "remount,size=9m", str(small)], check=True)
+    ingest.ingest(tmp_path / "inbox", small / "raw", track=lambda batch: None)
+    assert sorted(known(tmp_path / "inbox", small / "raw")) == sorted(ids)
+
+
+def test_a_command_on_a_full_disk_says_one_line(small: Path, tmp_path: Path):
+    (small / "fill").write_bytes(bytes(1 << 20))
+    code = "import sys; from mondegreen.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "record", "--original", "x", "--spool", str(small / "inbox")]
+    done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert f"the file system {small} has 0 bytes left" in done.stderr
+
+
+def test_a_folder_that_vanishes_comes_back_with_the_next_record(tmp_path: Path):
+    with Recorder(tmp_path / "inbox") as recorder:
+        recorder.failure(sound(0.1), original_transcript="gone with its folder")
+        recorder.close()
+        shutil.rmtree(tmp_path / "inbox")
+        case_id = recorder.failure(sound(0.1), original_transcript="here")
+    assert known(tmp_path / "inbox", tmp_path / "raw") == [case_id]
+
+
+@pytest.mark.parametrize(
+    "name", ["two words.wav", "line\nbreak.wav", b"\xff\xfe.wav", "-rf.wav", "$(reboot).wav", "a" * 240 + ".wav"]
+)
+def test_odd_names_are_recorded_and_sealed(tmp_path: Path, name: str | bytes):
+    clip = tmp_path / os.fsdecode(name)
+    clip.write_bytes(sound(0.1))
+    with Recorder(tmp_path / "inbox") as recorder:
+        recorder.failure(clip, original_transcript="x")
+    (tmp_path / "raw").mkdir()
+    done = ingest.ingest(tmp_path / "inbox", tmp_path / "raw", track=lambda batch: None)
+    assert (done.events, done.clips, done.missing_audio) == (1, 1, [])
+
+
+def test_a_path_of_a_thousand_characters(tmp_path: Path):
+    deep = tmp_path.joinpath(*["d" * 100] * 10)
+    with Recorder(deep / "inbox") as recorder:
+        recorder.failure(sound(0.1), original_transcript="x")
+    (deep / "raw").mkdir()
+    assert ingest.ingest(deep / "inbox", deep / "raw", track=lambda batch: None).clips == 1
+
+
+def test_a_clock_that_jumps_back_keeps_the_order_of_one_recorder(tmp_path: Path, monkeypatch):
+    real = time.time_ns
+    with Recorder(tmp_path) as recorder:
+        for hour in (0, -1, -24, 5, 0):
+            monkeypatch.setattr(time, "time_ns", lambda hour=hour: real() + hour * 3600 * 10**9)
+            recorder.failure(None, original_transcript="x")
+    ids = [event["event_id"] for contents in spool.read(tmp_path) for event in contents.events]
+    assert len(ids) == len(set(ids)) == 5
+    assert ids == sorted(ids)
+
+
+def test_a_link_in_a_batch_is_not_taken_for_audio(tmp_path: Path):
+    secret = tmp_path / "secret"
+    secret.write_text("not for the dataset")
+    with Recorder(tmp_path / "inbox") as recorder:
+        recorder.failure(sound(0.1), original_transcript="x")
+    [clip] = (tmp_path / "inbox/audio").glob("??/*")
+    clip.unlink()
+    clip.symlink_to(secret)
+    (tmp_path / "raw").mkdir()
+    ingest.ingest(tmp_path / "inbox", tmp_path / "raw", track=lambda batch: None)
+    [pack] = batches.packs(tmp_path / "raw")
+    [row] = pq.read_table(pack).to_pylist()
+    assert "checksum differs" in row["error"]
+
+
+LIES = {
+    "a WAV that claims four gigabytes": lambda: (
+        sound(0.1)[:4] + b"\xff\xff\xff\xff" + sound(0.1)[8:40] + b"\xff\xff\xff\xff" + sound(0.1)[44:]
+    ),
+    "a FLAC that claims 2**36 - 1 frames": lambda: _flac(2**36 - 1),
+    "a FLAC that claims nothing": lambda: _flac(0),
+    "an empty file": lambda: b"",
+    "a header alone": lambda: sound(0.1)[:44],
+    "text": lambda: b"RIFF" + b"x" * 1000,
+    "an OGG that ends at once": lambda: b"OggS" + bytes(24),
+}
+
+
+def _flac(frames: int) -> bytes:
+    data = bytearray(sound(0.2, fmt="FLAC"))
+    at = 8 + 10  # magic, block header, then block and frame sizes; 20 bits of rate, 3 + 5 of form, 36 of frames
+    whole = int.from_bytes(data[at : at + 8])
+    data[at : at + 8] = ((whole >> 36 << 36) | frames).to_bytes(8)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_what_a_header_claims_is_not_believed(kind: str):
+    found = audio.probe(LIES[kind]())
+    assert found.error or (found.frames or 0) <= 16000 * 60
+
+
+def test_json_of_a_full_record_is_one_line(tmp_path: Path):
+    with Recorder(tmp_path) as recorder:
+        recorder.failure(None, original_transcript="a\nb\u2028c\u0085d", metadata={"deep": [[[["\n"]]]]})
+    [segment] = spool.segments(tmp_path)
+    assert segment.read_bytes().count(b"\n") == 1
+    json.loads(segment.read_bytes())
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder_is_named(tmp_path: Path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(MondegreenError, match=str(tmp_path)):
+        Recorder(tmp_path / "inbox").failure(None, original_transcript="x")
+    tmp_path.chmod(0o700)
