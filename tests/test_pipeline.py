@@ -321,7 +321,7 @@ def test_the_readme_runs(clone: Clone, tmp_path: Path):
 
 
 def _visit(clone: Clone, command: str) -> None:
-    """Start the review page, look at it, and end it as Ctrl-C does."""
+    """Start the review page, look at it, and end it (not by SIGINT: a suite in the background ignores that)."""
     running = subprocess.Popen(
         ["bash", "-c", command], cwd=clone.path, env=clone.env, stdout=subprocess.PIPE, text=True
     )
@@ -331,8 +331,8 @@ def _visit(clone: Clone, command: str) -> None:
             with urllib.request.urlopen(running.stdout.readline().strip()) as page:
                 assert b"What was really said" in page.read()
         finally:
-            running.send_signal(signal.SIGINT)
-            running.communicate()  # its last words: with the pipe closed before them, it would fail
+            running.send_signal(signal.SIGTERM)
+            running.communicate(timeout=60)  # its last words: with the pipe closed before them, it would fail
     assert running.returncode == 0
 
 
