@@ -1,5 +1,6 @@
 """Copies with other sound: they depend on their parent alone, stay within bounds, and are the same on any processor."""
 
+import io
 import json
 import os
 import subprocess
@@ -111,6 +112,28 @@ def test_noise_of_a_file_is_resampled_and_begins_anew_where_it_ends():
     stretch = perturbation.excerpt(noise, np.random.default_rng(1), 16000, 2, 16000)
     assert stretch.shape == (16000, 2)
     assert loudest(Decoded(stretch.astype("<i2"), 16000)) == pytest.approx(1000, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("container", "coding", "rate", "channels"),
+    [
+        ("OGG", "OPUS", 48000, 1),
+        ("OGG", "VORBIS", 22050, 2),
+        ("MP3", "MPEG_LAYER_III", 44100, 2),
+        ("FLAC", "PCM_24", 44100, 2),
+        ("WAV", "ULAW", 8000, 1),
+    ],
+)
+def test_a_parent_may_be_packed_in_any_way(container: str, coding: str, rate: int, channels: int):
+    packed = io.BytesIO()
+    soundfile.write(packed, tone(440, rate=rate, channels=channels).samples, rate, format=container, subtype=coding)
+    parent = audio.decode(packed.getvalue())
+    copies = made(parent=parent, count=3)
+    assert [copy.number for copy in copies] == [1, 2, 3]
+    for copy in copies:
+        found = audio.probe(copy.data)
+        assert (found.sample_rate, found.channels, found.error) == (rate, channels, None)
+    assert [copy.data for copy in made(parent=audio.decode(packed.getvalue()), count=3)] == [c.data for c in copies]
 
 
 def only(**methods) -> params.Augment:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from conftest import ROOT, case_row, case_table, sound
 from mondegreen import Recorder, batches, cli, corpora, events, log, params, quality, replay, spool, tables, utterances
-from mondegreen.errors import DataError, RecordError
+from mondegreen.errors import DataError, ParamsError, RecordError
 from mondegreen.freezing import to_freeze
 from mondegreen.ingest import ingest
 from mondegreen.schemas import SPLITS, UTTERANCES
@@ -76,6 +76,14 @@ def test_what_is_missing_is_told(make_cases):
     assert found.report["retention"] == {"wanted": 10, "chosen": 3, "short_of": 7}
     notes = replay.notes(found.report, replace(SETTINGS, sources=("nowhere",)), pool(3))
     assert [note.split(" ")[0] for note in notes] == ["replay:", "replay:", "replay.sources"]
+    assert notes[-1].endswith("names nowhere, which no utterance has; there are: agent")
+
+
+def test_sources_that_are_no_list_are_told_what_a_list_is(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("replay: {seed: 1, ratio: 0.0, retention: 0, sources: agent}")
+    with pytest.raises(ParamsError, match="sources='agent': expected a list of names in brackets or null"):
+        params.load(params.Replay, file)
 
 
 def test_sources_are_chosen_by_name(make_cases):
@@ -224,7 +232,9 @@ def imported(path: Path, inbox: Path, **options) -> list[events.Event]:
 def test_an_audio_folder_is_imported_and_what_cannot_be_is_set_aside(folder, tmp_path, capsys):
     inbox = tmp_path / "inbox"
     assert cli.main(["import", "--as", "replay", str(folder), "--spool", str(inbox), "--default", "language=en"]) == 1
-    assert "1 utterances" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "1 utterances" in said.out
+    assert f"3 rows rejected: see {folder}.rejected.jsonl" in said.err
     [event] = [event for contents in spool.read(inbox) for event in contents.events]
     wanted = {"event": "utterance", "transcript": "kiss the sky", "source": "readings", "speaker_id": "7"}
     assert event.items() >= (wanted | {"language": "en"}).items()
@@ -255,6 +265,8 @@ def test_what_is_no_corpus_is_said(tmp_path):
         imported(tmp_path, tmp_path / "inbox")
     with pytest.raises(DataError, match=r"reader is no field of an utterance; the fields are audio"):
         imported(tmp_path, tmp_path / "inbox", mapped={"reader": "x"})
+    with pytest.raises(DataError, match="nowhere is not there"):
+        imported(tmp_path / "nowhere", tmp_path / "inbox")
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="no sound Parquet file"):
         imported(tmp_path, tmp_path / "inbox")

@@ -22,6 +22,7 @@ from mondegreen.augmentation import Copy
 from mondegreen.errors import DataError
 from mondegreen.executor import spread
 from mondegreen.schemas import AUGMENTED
+from mondegreen.terminal import progress
 
 PACK_BYTES = 256 * 1024 * 1024
 GROUP_BYTES = 8 * 1024 * 1024
@@ -80,9 +81,10 @@ def augment(
     missing = set(by_sound)
     made = []
     pieces = _pieces(packs, missing, {sha: [(case, count[case]) for case in cases] for sha, cases in by_sound.items()})
-    with _Packs(folder) as target:
+    with _Packs(folder) as target, progress(int(counts.sum()), " copies", "augmenting") as advance:
         for copies in spread(partial(_copies, make), pieces, engine=engine, threads=True):
             made += [_identity(case_id, copy, target.add(copy)) for case_id, copy in copies]
+            advance(len(copies))
     if missing:
         first = min(case_id for sha256 in missing for case_id in by_sound[sha256])
         raise DataError(f"case {first} has no audio in data/raw, nor have {len(missing) - 1} others: 'dvc pull'")

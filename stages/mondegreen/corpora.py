@@ -6,7 +6,7 @@ in any depth), and Parquet files with the audio inside, such as the shards of a 
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -38,12 +38,19 @@ class _Place:
     number: int
 
 
-def import_corpus(path: Path, spool: Path, *, mapped: Mapping[str, str], defaults: Mapping[str, str]) -> Imported:
+def import_corpus(
+    path: Path,
+    spool: Path,
+    *,
+    mapped: Mapping[str, str],
+    defaults: Mapping[str, str],
+    advance: Callable[[int], object] = lambda by: None,
+) -> Imported:
     """Record the utterances of the folder or file at `path` in `spool`; when it returns, all of them are durable.
 
     `mapped` names columns by field, `defaults` what stands where a row gives nothing; `source` is the name of the
-    folder or file unless given. Rows that can never be right, or whose audio cannot be read, go to
-    `<path>.rejected.jsonl`. Raises `DataError` and `SpoolError`.
+    folder or file unless given; `advance` is told how many rows are done. Rows that can never be right, or whose audio
+    cannot be read, go to `<path>.rejected.jsonl`. Raises `DataError` and `SpoolError`.
     """
     for field in (*mapped, *defaults):
         if field not in FIELDS:
@@ -65,6 +72,7 @@ def import_corpus(path: Path, spool: Path, *, mapped: Mapping[str, str], default
                     rejects.add(place.number, f"{place.file}: {error}", shown)
             recorder.extend(made)
             result.cases += len(made)
+            advance(len(chunk))
     result.rows = result.cases + result.rejected
     if not result.rows:
         raise DataError(f"{path} has no rows")
@@ -73,6 +81,8 @@ def import_corpus(path: Path, spool: Path, *, mapped: Mapping[str, str], default
 
 def _rows(path: Path) -> Iterator[tuple[_Place, Row | Unreadable]]:
     """Yield all rows at `path`."""
+    if not path.exists():
+        raise DataError(f"{path} is not there: give the path of an audio folder or a dataset")
     if path.is_file():
         files = [path]
     else:

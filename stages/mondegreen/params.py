@@ -224,4 +224,6 @@ def _checked(path: str, name: str, value: Any, hint: Any, item: Any) -> Any:
 def _expected(kind: Any) -> str:
     if is_dataclass(kind):
         return f"a block with any of {', '.join(item.name for item in fields(kind))}"
-    return {tuple: "a list of numbers", Mapping: "whole numbers by name"}.get(typing.get_origin(kind)) or KINDS[kind]
+    if typing.get_origin(kind) is tuple:
+        return "a list of names in brackets" if str in typing.get_args(kind) else "a list of numbers"
+    return {Mapping: "whole numbers by name"}.get(typing.get_origin(kind)) or KINDS[kind]

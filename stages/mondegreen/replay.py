@@ -96,12 +96,13 @@ def choose(
 def notes(report: Mapping[str, Any], settings: params.Replay, pool: pd.DataFrame) -> list[str]:
     """Return a line for each split that got fewer utterances than it should, and for each unknown source."""
     short = {name: report[name] for name in ("train", RETENTION) if report[name]["short_of"] > 0}
+    there = ", ".join(sorted(set(pool["source"]))) or "none"
     unknown = sorted(set(settings.sources or ()) - set(pool["source"]))
     return [
         f"replay: {name} has {found['chosen']} of {found['wanted']} utterances (why: metrics/split.json). Confirm more "
         "inferences, or import some: 'mondegreen import --as replay'"
         for name, found in short.items()
-    ] + [f"replay.sources names {source}, which no utterance has" for source in unknown]
+    ] + [f"replay.sources names {source}, which no utterance has; there are: {there}" for source in unknown]
 
 
 def _components(first: pd.DataFrame, second: pd.DataFrame, min_shared_words: int) -> pd.Series:

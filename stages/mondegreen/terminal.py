@@ -19,10 +19,10 @@ def plain(text: str, *, lines: bool = False) -> str:
 
 
 @contextmanager
-def progress(total: int, unit: str, what: str, *, scale: bool = False) -> Iterator[Callable[[int], object]]:
+def progress(total: int | None, unit: str, what: str, *, scale: bool = False) -> Iterator[Callable[[int], object]]:
     """Show a bar with rate and remaining time while the block runs, on a terminal only; yield `advance(by)`.
 
-    `scale` writes the numbers with SI prefixes, as for bytes.
+    `scale` writes the numbers with SI prefixes, as for bytes. Without a `total` it shows how many, and how fast.
     """
     if not sys.stderr.isatty() or find_spec("tqdm") is None:
         yield lambda by: None

@@ -76,15 +76,21 @@ def _corpus(args: argparse.Namespace) -> int:
     """Import utterances; exit status 1 when rows were rejected."""
     from mondegreen import corpora  # only here: pyarrow
 
-    done = corpora.import_corpus(args.file, args.spool, mapped=dict(args.map), defaults=dict(args.default))
+    with progress(None, " rows", "importing") as advance:
+        done = corpora.import_corpus(
+            args.file, args.spool, mapped=dict(args.map), defaults=dict(args.default), advance=advance
+        )
     for rejection in done.rejections:
         print(f"row {rejection.line}: {plain(rejection.reason)}", file=sys.stderr)
+    if done.rejected:
+        print(f"{done.rejected} rows rejected: see {done.rejected_file}", file=sys.stderr)
     numbers = {"rows": done.rows, "utterances": done.cases, "rejected": done.rejected}
     if args.json:
         print(json.dumps(numbers | {"rejected_file": done.rejected_file and str(done.rejected_file)}, indent=2))
     else:
         print(f"read {done.rows} rows: {done.cases} utterances into {args.spool}; {done.rejected} rows rejected")
-        print("next: mondegreen ingest, and replay in params.yaml")
+        if done.cases:
+            print("next: mondegreen ingest, and replay in params.yaml")
     return 1 if done.rejected else 0
 
 

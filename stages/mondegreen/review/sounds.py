@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import soundfile
 
-from mondegreen import audio, batches, repository, spool
+from mondegreen import audio, repository
+from mondegreen.clips import Clips
 from mondegreen.errors import DataError, RepositoryError
 from mondegreen.recorder import sniff
 from mondegreen.worst import PLAYABLE
@@ -37,9 +37,11 @@ class Sounds:
 
     def __init__(self, inbox: Path) -> None:
         """Look below the spool `inbox`, then in the batches of the repository around it."""
-        self._inbox = inbox
-        self._packs: set[Path] = set()
-        self._places: dict[str, tuple[Path, int, int]] = {}
+        try:
+            raw = repository.root(inbox) / repository.RAW
+        except RepositoryError:
+            raw = None
+        self._clips = Clips(raw, inbox)
         self.clip = lru_cache(maxsize=16)(self._clip)
 
     def of(self, recorded: Mapping[str, Any] | None) -> Clip:
@@ -59,40 +61,13 @@ class Sounds:
         return [int(peak) for peak in np.rint(100 * peaks / max(1.0, peaks.max()))]
 
     def _clip(self, sha256: str, ext: str) -> Clip:
-        data = self._read(sha256, ext)
+        data = self._clips.get(sha256, ext)
+        if data is None:
+            raise DataError("its audio is neither in the spool nor in a batch: dvc pull")
         if hashlib.sha256(data).hexdigest() != sha256:
             raise DataError("its audio is damaged: it is not what was recorded")
         kind = PLAYABLE.get(ext) or PLAYABLE.get(sniff(data[:12]))
         return Clip(data, kind) if kind else Clip(_wav(data), PLAYABLE[".wav"])
-
-    def _read(self, sha256: str, ext: str) -> bytes:
-        try:
-            return spool.audio_path(self._inbox, {"sha256": sha256, "ext": ext}).read_bytes()
-        except FileNotFoundError:
-            pass
-        if sha256 not in self._places:
-            self._look()
-        try:
-            pack, group, row = self._places[sha256]
-        except KeyError as error:
-            raise DataError("its audio is neither in the spool nor in a batch: dvc pull") from error
-        with pq.ParquetFile(pack) as file:
-            return bytes(file.read_row_group(group, ["bytes"]).column(0)[row].as_py())
-
-    def _look(self) -> None:
-        """Note where the clips of packs lie that came since."""
-        try:
-            packs = batches.packs(repository.root(self._inbox) / repository.RAW)
-        except RepositoryError:
-            return
-        for pack in packs:
-            if pack in self._packs:
-                continue
-            with pq.ParquetFile(pack) as file:
-                for group in range(file.num_row_groups):
-                    names = file.read_row_group(group, ["sha256"]).column(0).to_pylist()
-                    self._places |= {name: (pack, group, row) for row, name in enumerate(names)}
-            self._packs.add(pack)
 
 
 def _wav(data: bytes) -> bytes:
