@@ -125,9 +125,6 @@ def test_what_is_erased_is_in_no_byte_within_reach(clone: Clone):
     assert SPEAKER not in (clone.path / erasures.PATH).read_text()
     kept = [row["original_transcript"] for row in pq.read_table(clone.path / "data/cases.parquet").to_pylist()]
     assert {"kiss this guy 0", "kiss this guy 1", "kiss this guy 2"} <= set(kept)
-
-
-def test_erasing_again_finds_nothing_more(clone: Clone):
     before = (clone.path / erasures.PATH).read_text()
     said = clone.mondegreen("forget", "--speaker", SPEAKER, "--reason", "asked to", "--erase", "--yes")
     assert "0 cases" in said

@@ -40,12 +40,14 @@ def test_every_kind_of_event(recorder: Recorder):
     recorder.correction(case_id, "kiss the sky", author="ann")
     recorder.review(case_id, "unsure", author="ann")
     recorder.inference(inference_time=0.5, failed=True, audio_seconds=2.0)
+    recorder.record("utterance", audio=recorder.store(sound()), transcript="the sky", source="readings")
     recorder.performance(wer=0.12, cer=0.06, model_version="m1", loss=0.3)
     recorder.model_version("m2", parent="m1", training_data_size=100)
     recorder.learning_progress("epoch 1", {"loss": 0.2})
     recorder.withdrawal(reason="asked to", speaker_id="s1")
+    recorder.record("erasure", asked="0" * 64, line="1" * 64)
     assert [event["event"] for event in recorded(recorder.path)] == list(events.FIELDS)
-    assert recorded(recorder.path)[4]["metrics"] == {"loss": 0.3}
+    assert recorded(recorder.path)[5]["metrics"] == {"loss": 0.3}
 
 
 @pytest.mark.parametrize("ext", [".WAV", "", ".tar.gz/x", ".ünïcode", ".averyveryverylongextension"])

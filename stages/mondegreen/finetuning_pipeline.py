@@ -19,6 +19,8 @@ FORMATS = ("json", "csv", "parquet")
 
 _BATCH_ROWS = 1000
 
+NULL = "tag:yaml.org,2002:null"
+
 
 class FinetuningDatasetPipeline:
     """Prepares the dataset of the repository around a spool. There is one, `data/dataset`; its id is its DVC hash."""
@@ -184,6 +186,7 @@ def set_params(path: Path, wanted: Mapping[str, Any]) -> None:
     """
     yaml = YAML()
     yaml.preserve_quotes = True
+    yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar(NULL, "null"))
     yaml.width = 200
     content = yaml.load(path.read_text(encoding="utf-8"))
     changed = False
