@@ -9,6 +9,7 @@ from mondegreen.auditing import audit
 from mondegreen.errors import AuditError
 from mondegreen.schemas import SPLITS
 from mondegreen.stage import run
+from mondegreen.terminal import progress
 
 ROWS = ("data/splits.parquet", "data/augmented/rows.parquet")
 
@@ -16,15 +17,18 @@ ROWS = ("data/splits.parquet", "data/augmented/rows.parquet")
 def main() -> None:
     """Read the dataset, write what was found; raise `AuditError` when anything is wrong."""
     limits = params.load(params.Validate)
-    report = audit(
-        Path("data/dataset"),
-        pd.concat([tables.read(path, SPLITS) for path in ROWS], ignore_index=True),
-        require_audio=params.load(params.Export).require_audio,
-        normaliser=params.load(params.Collect).normaliser,
-        min_shared_words=params.load(params.Split).min_shared_words,
-        min_duration=limits.min_duration,
-        max_duration=limits.max_duration,
-    )
+    rows = pd.concat([tables.read(path, SPLITS) for path in ROWS], ignore_index=True)
+    with progress(len(rows), " rows", "audit") as advance:
+        report = audit(
+            Path("data/dataset"),
+            rows,
+            require_audio=params.load(params.Export).require_audio,
+            normaliser=params.load(params.Collect).normaliser,
+            min_shared_words=params.load(params.Split).min_shared_words,
+            min_duration=limits.min_duration,
+            max_duration=limits.max_duration,
+            advance=advance,
+        )
     tables.write_json(report.metrics, "data/metrics/dataset.json")
     if report.problems:
         problems = "\n".join(f"  {problem}" for problem in report.problems)

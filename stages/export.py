@@ -12,6 +12,7 @@ from mondegreen.dataset import export
 from mondegreen.errors import GateError
 from mondegreen.schemas import SPLITS
 from mondegreen.stage import run
+from mondegreen.terminal import progress
 
 ROWS = ("data/splits.parquet", "data/augmented/rows.parquet")
 
@@ -40,22 +41,24 @@ def main() -> None:
     rows = pd.concat([tables.read(path, SPLITS) for path in ROWS], ignore_index=True)
     packs = [*batches.packs(Path("data/raw")), *sorted(Path("data/augmented").glob("audio-*.parquet"))]
     normaliser = params.load(params.Collect).normaliser
-    export(
-        rows,
-        packs if settings.require_audio else [],
-        Path("data/dataset"),
-        require_audio=settings.require_audio,
-        max_shard_mb=settings.max_shard_mb,
-        describe=lambda contents: card(
+    with progress(len(rows), " rows", "export") as advance:
+        export(
             rows,
-            contents,
-            quality,
-            name=settings.name,
-            licence=settings.licence,
-            normaliser=normaliser,
+            packs if settings.require_audio else [],
+            Path("data/dataset"),
             require_audio=settings.require_audio,
-        ),
-    )
+            max_shard_mb=settings.max_shard_mb,
+            describe=lambda contents: card(
+                rows,
+                contents,
+                quality,
+                name=settings.name,
+                licence=settings.licence,
+                normaliser=normaliser,
+                require_audio=settings.require_audio,
+            ),
+            advance=advance,
+        )
 
 
 if __name__ == "__main__":

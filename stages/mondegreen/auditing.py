@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,17 +121,19 @@ def audit(
     min_shared_words: int,
     min_duration: float,
     max_duration: float,
+    advance: Callable[[int], object] = lambda rows: None,
 ) -> AuditReport:
     """Read the dataset in `folder` and compare it with the `expected` rows (columns of splits.parquet).
 
-    Durations are seconds; a text of at least `min_shared_words` normalised words must not be in two splits. Never
-    raises for a bad dataset: whatever is wrong is among the report's problems.
+    Durations are seconds; a text of at least `min_shared_words` normalised words must not be in two splits.
+    `advance` is told how many more rows were read. Never raises for a bad dataset: whatever is wrong is among the
+    report's problems.
     """
     findings = _Findings()
     shards = _check_files(folder, require_audio, findings)
     size = sum(shard.stat().st_size for shard in shards)
     step = max(1, min(_MOST_ROWS, ROW_GROUP_BYTES * sum(shards.values()) // max(size, 1)))
-    rows, said = _read(folder, step, require_audio, findings)
+    rows, said = _read(folder, step, require_audio, findings, advance)
     rows = rows.join(_word_errors(rows, normaliser))
     _check_counts(rows, expected, said, findings)
     _check_cases(rows, expected, findings)
@@ -169,7 +171,7 @@ def _check_files(folder: Path, require_audio: bool, findings: _Findings) -> dict
 
 
 def _read(
-    folder: Path, step: int, require_audio: bool, findings: _Findings
+    folder: Path, step: int, require_audio: bool, findings: _Findings, advance: Callable[[int], object]
 ) -> tuple[pd.DataFrame, dict[str, int | None]]:
     """Return all rows (all columns but the audio, `split`, and what `_hear` returns) and the counts of the card."""
     wanted = features(require_audio=require_audio)
@@ -187,6 +189,7 @@ def _read(
             waiting.append(pool.submit(_hear, pc.struct_field(batch["audio"], "bytes") if require_audio else []))
             if len(waiting) > workers:
                 heard += waiting.popleft().result()
+            advance(len(batch))
         heard += [found for future in waiting for found in future.result()]
     rows = pa.concat_tables(tables).to_pandas()
     return rows.join(pd.DataFrame(heard, columns=_HEARD, dtype=object)), said

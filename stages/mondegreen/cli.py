@@ -12,7 +12,7 @@ from importlib import import_module
 
 from mondegreen import __version__, room
 from mondegreen.errors import MondegreenError
-from mondegreen.terminal import plain
+from mondegreen.terminal import be_quiet, plain
 
 COMMANDS = {
     "record": "record one failed transcription",
@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         args = _parser(arguments[:1]).parse_args(arguments)
+        be_quiet(args.quiet)
         return int(args.run(args))
     except MondegreenError as error:
         print(f"mondegreen: {plain(str(error), lines=True)}", file=sys.stderr)
@@ -81,6 +82,7 @@ def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
         if name in chosen:
             module = import_module(f"mondegreen.commands.{name.replace('-', '_')}{'_' * (name == 'import')}")
             module.add_arguments(command)
+            command.add_argument("--quiet", action="store_true", help="say nothing about progress")
             command.epilog = f"example:\n  {module.EXAMPLE}"
             command.set_defaults(run=module.run)
     return parser

@@ -76,12 +76,14 @@ def export(
     require_audio: bool,
     max_shard_mb: float,
     describe: Callable[[Contents], str],
+    advance: Callable[[int], object] = lambda rows: None,
 ) -> Contents:
     """Write the rows of `splits` (columns of splits.parquet) to `out_dir` and return what was written per split.
 
     The packs are read once, one row group at a time, so memory does not grow with the audio. A shard holds at most
     `max_shard_mb` million bytes of audio and text (Parquet's footer comes on top; a longer clip gets its own shard).
-    `describe` returns the text of README.md. The folder is made beside `out_dir` and takes its place only when whole.
+    `describe` returns the text of README.md, `advance` is told how many more rows are written. The folder
+    is made beside `out_dir` and takes its place only when whole.
     Rows with audio keep the packs' order, text pairs are sorted by `case_id`. Raises `DataError`: no rows, no audio.
     """
     if splits.empty:
@@ -97,7 +99,7 @@ def export(
     tables = _with_audio(picks, packs, fields, _audio_paths(rows)) if require_audio else _text_pairs(picks, fields)
     fresh = _empty_folder(out_dir.with_name(f".{out_dir.name}.partial"))
     counts = {str(split): int(last) + 1 for split, last in picks.groupby("split")["shard"].max().items()}
-    contents = _write(fresh / "data", tables, counts, schema)
+    contents = _write(fresh / "data", tables, counts, schema, advance)
     (fresh / "README.md").write_text(describe(contents), encoding="utf-8")
     _replace(out_dir, fresh)
     return contents
@@ -208,12 +210,19 @@ def _text_pairs(picks: pd.DataFrame, fields: pa.Table) -> Iterator[_Part]:
             yield split, shard, block, fields.take(pa.array(part["row"]))
 
 
-def _write(folder: Path, tables: Iterator[_Part], counts: Mapping[str, int], schema: pa.Schema) -> Contents:
+def _write(
+    folder: Path,
+    tables: Iterator[_Part],
+    counts: Mapping[str, int],
+    schema: pa.Schema,
+    advance: Callable[[int], object],
+) -> Contents:
     """Write `tables` to as many shards per split as `counts` says."""
     folder.mkdir()
     writers = {split: _SplitWriter(folder, split, counts[split], schema) for split in split_order(counts)}
     for split, shard, block, table in _one_ahead(tables):
         writers[split].append(table, shard, block)
+        advance(len(table))
     return {split: writer.close() for split, writer in writers.items()}
 
 
