@@ -205,6 +205,15 @@ def test_a_suspect_correction_waits_until_somebody_looked_again(inbox: Path, rec
         assert shown(bob) is None
 
 
+def test_a_suspect_case_shows_what_people_said_and_that_it_says_silence(inbox: Path, recorder: Recorder):
+    for author, text in (("ann", "kiss the skies"), ("bob", "kiss the sky"), ("ann", "")):
+        recorder.correction("worst", text, author=author, is_speech=bool(text))
+    with desk(inbox, suspicion=Suspicion({"worst": (0.8, ("annotators_apart",))})) as ann:
+        sheet = ann.next()
+        assert sheet.notice.endswith("The correction says that nobody speaks")
+        assert [(each.text, each.method) for each in sheet.suggestions][:1] == [("kiss the sky", "another person")]
+
+
 # -- two people
 
 

@@ -115,6 +115,14 @@ def test_an_unknown_case_names_those_like_it(clone: Clone):
         trace(clone, "orphan")
 
 
+def test_what_is_an_event_but_no_case_is_told(clone: Clone):
+    with Recorder(clone.path / "data/inbox") as recorder:
+        recorder.inference(inference_time=0.4, failed=False)
+    [event] = [each for each in tracing._inbox(clone.path) if each["event"] == "inference"]
+    with pytest.raises(DataError, match="is no case: an event inference of the inbox"):
+        trace(clone, event["event_id"])
+
+
 def test_a_case_named_like_a_part_of_a_line_is_not_another_one(clone: Clone, tmp_path: Path):
     with pytest.raises(DataError, match="no case 'newcomer'"):
         trace(clone, "newcomer")

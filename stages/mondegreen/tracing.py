@@ -266,6 +266,12 @@ def _unknown(root: Path, case_id: str, events: list[dict[str, Any]]) -> DataErro
     if copies := _rows(root, "data/augmented/rows.parquet", "case_id", case_id, ["parent_case_id"]):
         parent = copies[0]["parent_case_id"]
         return DataError(f"{case_id} is a copy that stage augment made of {parent}: mondegreen trace {parent}")
+    if found := next((each for each in (*_inbox(root), *_sealed(root, case_id)) if each["event_id"] == case_id), None):
+        chosen = _row(root, _SPLITS, case_id)
+        return DataError(
+            f"{case_id} is no case: an event {found['event']} of {found['batch'] or 'the inbox'}"
+            + (f", in {chosen['split']} of the dataset" if chosen else "")
+        )
     if events:
         return DataError(
             f"no case {case_id!r} yet: {len(events)} corrections or reviews name it, but no batch has its failure"

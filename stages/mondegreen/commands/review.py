@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
                 print("no browser can be started here: open the page yourself")
             signal.pause()
     except KeyboardInterrupt:
-        print(f"\n{desk.progress().today:,} decisions today, all in {plain(str(args.spool))}; then: mondegreen ingest")
+        made = desk.progress().today
+        print(f"\n{made:,} decisions today, every one on the disk" + ("; then: mondegreen ingest" if made else ""))
     finally:
         desk.close()
     return 0

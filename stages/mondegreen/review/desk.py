@@ -171,11 +171,14 @@ class Desk:
         said = list(self._board.standing(case.case_id).values())
         third_look, reason = disputed(said), self._work.reason(case)
         found = [*self._board.proposals(case.case_id), *self._propose(case)]
-        if third_look:
-            found = [Proposal(each.text, "another person") for each in said if each.kind == CORRECTION] + found
+        texts = sorted((each for each in said if each.kind == CORRECTION), key=lambda each: (each.at, each.event_id))
+        if third_look or (self._suspects and len(texts) > 1):
+            people = [Proposal(each.text, "you" if each.author == self.author else "another person") for each in texts]
+            found = people + found
         heard = _editable(case.original)
-        if self._suspects:
-            start = start or next((each.text for each in reversed(said) if each.kind == CORRECTION), None)
+        if self._suspects and texts:
+            start = start or texts[-1].text
+            reason += "" if texts[-1].text else ". The correction says that nobody speaks"
         return Sheet(
             case=case,
             start=start or heard,
