@@ -183,6 +183,14 @@ def test_a_file_that_is_no_export_is_named(content: str, repository: Path, capsy
     assert "export it as JSON or JSON-MIN" in capsys.readouterr().err
 
 
+def test_what_is_asked_for_and_cannot_be_is_said(repository: Path, capsys):
+    assert main(["label-studio", "import", "nowhere.json"]) == 1
+    assert capsys.readouterr().err == "mondegreen: nowhere.json is not there: give the path of an export\n"
+    assert main(["label-studio", "export", "out", "--limit", "0"]) == 1
+    assert capsys.readouterr().err == "mondegreen: --limit=0: expected a number from 1 on\n"
+    assert not (repository / "out").exists()
+
+
 def test_a_suggestion_without_text_is_no_prediction():
     case = {"case_id": "c", "original_transcript": " ", "model_confidence": None}
     task = label_studio.task(case, "x.wav", [Suggestion("kiss the sky", 0.5, "model:ears")])

@@ -111,6 +111,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     """Return the items of an export, JSON or JSON-MIN; raises `DataError` where the file holds no list of objects."""
     try:
         items = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is not there: give the path of an export") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({str(error)[:200]}): export it as JSON or JSON-MIN") from error
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):

@@ -162,5 +162,5 @@ def _run(command: list[str], cwd: Path, env: Mapping[str, str] | None = None, te
         shown = " ".join(command[2:] if command[1:3] == ["-m", "dvc"] else command)
         said = done.stderr.strip() or done.stdout.strip()
         said = said[said.rfind("ERROR:") :] if "Traceback" in said and "ERROR:" in said else said[-2000:]
-        raise RepositoryError(f"'{shown}' failed: {said}")
+        raise RepositoryError(f"'{shown}' failed: {said or 'no reason given; run it by hand, without --quiet'}")
     return done.stdout

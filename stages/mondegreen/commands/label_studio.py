@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    if args.limit is not None and args.limit < 1:
+        raise RecordError("--limit", args.limit, "a number from 1 on")
     root = repository.root()
     found, ranked = correcting.read(root, args.spool)
     queue = correcting.waiting(found, ranked)
@@ -85,7 +87,10 @@ def _export(args: argparse.Namespace) -> int:
         print(json.dumps({"tasks": len(tasks), "without_audio": silent, "folder": str(args.folder)}, indent=2))
         return 0
     print(f"wrote {len(tasks)} tasks to {args.folder}/tasks.json; {silent} cases have no audio and were left out")
-    print(f"next: a project with the labeling configuration {args.folder}/config.xml, then import tasks.json into it")
+    if tasks:
+        print(
+            f"next: a project with the labeling configuration {args.folder}/config.xml, then import tasks.json into it"
+        )
     return 0
 
 
