@@ -17,10 +17,25 @@ from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, REJECTED, SPLITS
 
 PIPELINE = """
 stages:
-  build:
-    cmd: mkdir -p data/dataset && cp made/*.parquet data/ && cp made/README.md data/dataset/
-    deps: [made]
-    outs: [data/cases.parquet, data/rejected.parquet, data/left_out.parquet, data/splits.parquet, data/dataset]
+  split:
+    cmd: >-
+      cp made/*.parquet data/ && mkdir -p data/metrics &&
+      echo "{\\"frozen\\": $(wc -l < data/ledger.csv)}" > data/metrics/frozen.json
+    deps: [made, data/ledger.csv]
+    outs:
+    - data/cases.parquet
+    - data/left_out.parquet
+    - data/rejected.parquet
+    - data/splits.parquet
+    - data/valid.parquet
+    metrics:
+    - data/metrics/frozen.json: {cache: false}
+  export:
+    cmd: mkdir -p data/dataset && cp made/README.md data/splits.parquet data/dataset/
+    deps: [made/README.md, data/splits.parquet]
+    outs: [data/dataset]
+artifacts:
+  dataset: {path: data/dataset, type: dataset}
 """
 CARD = "---\ndataset_info:\n  features:\n  - name: text\n    dtype: {kind}\n---\n\n# mondegreen\n"
 GATE = {"completeness": 0.95, "consistency": 0.9, "uniqueness": 1.0, "validity": 0.95}
@@ -65,6 +80,7 @@ class States:
         out = frame["place"] == "left out"
         _write(_cases(frame), made / "cases.parquet", CASES)
         _write(_cases(splits), made / "splits.parquet", SPLITS)
+        _write(_cases(frame[split | (frame["place"] == "left out")]), made / "valid.parquet", CASES)
         _write(frame[out].assign(reason="balanced_out"), made / "left_out.parquet", LEFT_OUT)
         rejected = _cases(frame[frame["place"] == "rejected"])
         rejected = rejected.assign(
@@ -77,11 +93,27 @@ class States:
         self, validity: float = 1.0, *, passed: bool = True, gate: dict[str, float] = GATE, seed: int = 1
     ) -> None:
         measures = dict.fromkeys(("completeness", "consistency", "uniqueness"), 1.0) | {"validity": validity}
+        measures["overall_score"] = round(sum(measures.values()) / 4, 6)
         self.write("data/metrics/quality.json", json.dumps({"passed": passed, "quality_metrics": measures}))
         report = hashlib.sha256((self.root / "data/metrics/quality.json").read_bytes()).hexdigest()
         self.write("data/metrics/gate.json", json.dumps({"passed": passed, "report_sha256": report}))
-        self.write("data/metrics/dataset.json", json.dumps({"passed": True, "wer": {"test": validity / 2}}))
+        audit = {"passed": True, "wer": {"test": validity / 2}, "rows": self.sizes()}
+        self.write("data/metrics/dataset.json", json.dumps(audit))
         self.write("params.yaml", f"gate: {json.dumps(gate)}\nsplit: {{seed: {seed}}}\n")
+
+    def sizes(self) -> dict[str, int]:
+        made = self.root / "made/splits.parquet"
+        return pd.read_parquet(made, columns=["split"])["split"].value_counts().to_dict() if made.is_file() else {}
+
+    def clone(self, path: Path) -> "States":
+        """Return a clone, by another person."""
+        subprocess.run(["git", "clone", "-q", self.git("remote", "get-url", "origin"), path], check=True)
+        made = States.__new__(States)
+        made.root = path
+        made.git("config", "user.email", "bob@localhost")
+        made.git("config", "user.name", "bob")
+        made.dvc("pull", "-q")
+        return made
 
     def commit(self, message: str) -> None:
         repository.dvc(["repro", "-q"], self.root)
@@ -93,11 +125,13 @@ class States:
 
     def run(self, *command: str, status: int = 0) -> str:
         """Return what a command printed; `mondegreen` is this checkout's."""
-        path = f"{self._shim()}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        env = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT / "stages")}
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, env=env, check=False)
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, env=self.env(), check=False)
         assert done.returncode == status, f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def env(self) -> dict[str, str]:
+        path = f"{self._shim()}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT / "stages")}
 
     def mondegreen(self, *arguments: str, status: int = 0) -> str:
         return self.run(sys.executable, "-m", "mondegreen.cli", *arguments, status=status)

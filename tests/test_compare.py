@@ -178,7 +178,7 @@ def test_a_work_tree_that_is_not_built_or_not_committed_says_so(copy: States):
     copy.write("params.yaml", f"gate: {json.dumps(GATE)}\nsplit: {{seed: 3}}\n")
     copy.write("made/README.md", "changed")
     said = copy.mondegreen("compare", "main", "--review", status=1)
-    assert "the work tree is not built (build changed): 'dvc repro'" in said
+    assert "the work tree is not built (export, split changed): 'dvc repro'" in said
     assert "commit made/README.md, params.yaml" in said
 
 

@@ -1,8 +1,12 @@
 """`mondegreen rollback`: the data of a version, as a new commit."""
 
 import argparse
+import json
+from typing import Any
 
-from mondegreen import repository, rollback
+from mondegreen import changes, repository, rollback, snapshot
+from mondegreen.balancing import SPLITS
+from mondegreen.changes import Changes
 from mondegreen.rollback import Rollback
 from mondegreen.terminal import plain
 
@@ -18,19 +22,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restore the version and print what that changed."""
-    done = rollback.rollback(repository.root(), args.version, message=args.message, code=args.with_code)
-    print("\n".join(_lines(done)))
+    root = repository.root()
+    done = rollback.rollback(root, args.version, message=args.message, code=args.with_code)
+    before = snapshot.at(root, done.before)
+    found = changes.compare(before, snapshot.at(root, done.after, store=before.store), lenient=True)
+    print("\n".join(_lines(done, found)))
     return 0
 
 
-def _lines(done: Rollback) -> list[str]:
+def _lines(done: Rollback, found: Changes) -> list[str]:
     version = plain(done.version)
     if done.before == done.after:
         lines = [f"nothing to roll back: this commit has the data of {version}"]
     else:
-        lines = [f"rolled back to {version} in a new commit, {done.after[:10]}; {len(done.files)} files differ:"]
-        lines += [f"  {plain(path)}" for path in done.files[:_SHOWN]]
-        lines += [f"  and {len(done.files) - _SHOWN} more"] if len(done.files) > _SHOWN else []
+        lines = [f"rolled back to {version} in a new commit, {done.after[:10]}", *_rows(found)]
+        more = f" and {len(done.files) - _SHOWN} more" if len(done.files) > _SHOWN else ""
+        lines.append(f"{len(done.files)} files of Git differ: {plain(', '.join(done.files[:_SHOWN]))}{more}")
     made = "they were just built as" if done.erased else f"{version} was made as"
     lines.append(f"hashed {done.hashed} files: all are what {made}")
     if done.erased:
@@ -58,4 +65,25 @@ def _lines(done: Rollback) -> list[str]:
     return lines + undo
 
 
-_SHOWN = 20
+def _rows(found: Changes) -> list[str]:
+    """Say what became of the dataset's cases; `mondegreen compare` says it case by case."""
+    if found.unread:
+        return [f"note: cases cannot be compared: {plain(found.unread)}"]
+    splits = sorted(found.totals("split").items(), key=lambda item: (*SPLITS, item[0]).index(item[0]))
+    counts = ", ".join(f"{plain(name)} {count['before']:,} -> {count['after']:,}" for name, count in splits)
+    kinds = (("came", found.added), ("went", found.removed), ("re-corrected", found.corrected), ("moved", found.moved))
+    lines = [
+        f"cases: {counts or 'none'}",
+        f"  {', '.join(f'{len(table):,} {kind}' for kind, table in kinds)}: mondegreen compare HEAD~1 HEAD",
+    ]
+    return lines + [
+        f"  {plain(each['name'])}: {_value(each, 'before')} -> {_value(each, 'after')}"
+        for each in found.params[:_SHOWN]
+    ]
+
+
+def _value(param: dict[str, Any], side: str) -> str:
+    return plain(json.dumps(param[side], ensure_ascii=False)) if side in param else "not set"
+
+
+_SHOWN = 5
