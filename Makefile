@@ -46,7 +46,7 @@ test: env  ## the whole test suite
 	@$(PYTEST) $(PARALLEL)
 
 torture: env  ## what the suite leaves out because it takes minutes
-	@TORTURE=1 $(PYTEST) $(PARALLEL) tests/test_transfer.py
+	@TORTURE=1 $(PYTEST) $(PARALLEL) tests/test_transfer.py tests/test_release.py
 
 bench: env  ## measures against floors, in one run
 	@$(RUN) python tests/bench/bench.py

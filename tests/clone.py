@@ -33,6 +33,13 @@ class Clone:
         self.git("config", "user.name", "test")
         self.commit("start")
 
+    def copy(self, path: Path) -> "Clone":
+        """Return a copy of this clone as it is now, its data and cache included."""
+        shutil.copytree(self.path, path, symlinks=True)
+        made = Clone.__new__(Clone)
+        made.path, made.env = path, self.env
+        return made
+
     @staticmethod
     def _git_in(cwd: Path, *arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ import history
 from mondegreen import Recorder
 from mondegreen.measuring import measure
 from mondegreen.schemas import CASES
+
+if TYPE_CHECKING:
+    from clone import Clone
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,6 +46,17 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("history")
     history.build(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> "Clone":
+    """A clone whose sample is built and committed; `copy` it before you change anything."""
+    from clone import Clone  # needs ROOT
+
+    made = Clone(tmp_path_factory.mktemp("built") / "clone")
+    made.run("dvc", "repro", "--quiet")
+    made.commit("built")
+    return made
 
 
 def case_row(number: int = 0, **changes: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pyarrow as pa, pyarrow.parquet as pq
 params = Path("params.yaml").read_text()
 Path("data/dataset").mkdir(parents=True)
 Path("data/dataset/train").write_text("train of " + params)
-Path("data/dataset/README.md").write_text("the same in all versions")
+Path("data/dataset/README.md").write_text("---\\n---\\nthe same in all versions")
 Path("data/metrics").mkdir(exist_ok=True)
 Path("data/metrics/dataset.json").write_text("{}")
 splits = {"case_id": ["a", "b"], "split": ["train", "test" if "v1.1.0" in params else "train"]}

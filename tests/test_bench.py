@@ -46,9 +46,9 @@ def test_the_rows_of_the_upload():
 @pytest.mark.dvc
 @pytest.mark.xdist_group("dvc")
 def test_the_rows_of_the_pipeline():
-    found = rows("cases", "nothing", "audio", "augment")
+    found = rows("cases", "nothing", "versions", "audio", "augment")
     assert {"  collect", "  validate", "  gate", "  split", "  export", "  audit"} <= found.keys()
-    assert sum(bool(row["target"]) for row in found.values()) == 9
+    assert sum(bool(row["target"]) for row in found.values()) == 11
 
 
 @pytest.mark.dvc

@@ -1,12 +1,17 @@
 """Releases as users make them, on a small repository: real Git and DVC, a kill at every step, two clones."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pandas as pd
@@ -16,6 +21,9 @@ from conftest import ROOT, case_row
 from mondegreen import ledger, releasing, repository, versions
 from mondegreen.errors import RepositoryError
 from states import States, rows
+
+RELEASE = [sys.executable, "-c", "import sys; from mondegreen.cli import main; sys.exit(main(['release']))"]
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-release")]
 
@@ -120,7 +128,7 @@ def test_data_that_the_cache_has_not_as_it_was_is_not_released(repo: States):
 @contextmanager
 def dying(code: str, root: Path) -> Iterator[Callable[[str], int]]:
     """Give a function of a step (see steps.py) that runs the code, lets it die there, and returns its exit status."""
-    command = [sys.executable, ROOT / "tests/steps.py", code]
+    command = [sys.executable, ROOT / "tests/steps.py", "-", code]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def die(step: str) -> int:
@@ -214,9 +222,8 @@ def test_the_next_version_follows_from_what_changed(repo: States):
 
 def test_of_two_releases_at_once_one_waits(repo: States):
     build(repo, more(20, 21), "two more")
-    command = [sys.executable, "-c", "import sys; from mondegreen.cli import main; sys.exit(main(['release']))"]
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": repo.env()}
-    pair = [subprocess.Popen(command, cwd=repo.root, **pipe) for _ in range(2)]
+    pair = [subprocess.Popen(RELEASE, cwd=repo.root, **pipe) for _ in range(2)]
     said = [process.communicate() for process in pair]
     assert sorted(process.returncode for process in pair) == [0, 1], said
     assert any("nothing to release: the dataset is that of v1.1.0" in err for _, err in said), said
@@ -224,6 +231,42 @@ def test_of_two_releases_at_once_one_waits(repo: States):
     assert versions.versions(repo.root)[0].cases_added == 2
     assert repo.git("status", "--porcelain") == ""
     push(repo)
+
+
+def test_killed_at_any_moment_with_all_its_processes_there_is_the_release_or_none(repo: States):
+    """Twice in the suite, sixty times by `make torture`; the next release is whole, whatever the moment was."""
+    before = repo.git("rev-parse", "HEAD")
+    build(repo, more(20, 21, 22), "one more")
+    start, hashed, moments = repo.git("rev-parse", "HEAD"), dataset(repo), Random(1)
+    began = time.monotonic()
+    repo.mondegreen("release")
+    whole, killed = time.monotonic() - began, Counter()
+
+    def back(commit: str) -> None:
+        repo.git("tag", "-d", "dataset@v1.2.0")
+        repo.git("reset", "-q", "--hard", commit)
+
+    for _ in range(60 if os.environ.get("TORTURE") else 2):
+        back(start)
+        running = subprocess.Popen(RELEASE, cwd=repo.root, env=repo.env(), start_new_session=True, **QUIET)
+        try:
+            running.wait(moments.uniform(0.3, 1.1) * whole)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+        (repo.root / ".git/index.lock").unlink(missing_ok=True)  # as Git tells whose Git was killed
+        made = "dataset@v1.2.0" in repo.git("tag")
+        killed[made] += 1
+        if not made:
+            assert state(repo)[:2] == (start, "")
+        if not made or repo.git("rev-parse", "HEAD") == start:
+            repo.mondegreen("release")
+        released = repo.git("rev-parse", "dataset@v1.2.0^{commit}")
+        assert state(repo) == (released, "", "dataset@v1.0.0\ndataset@v1.1.0\ndataset@v1.2.0")
+        assert dataset(repo) == hashed
+    print(f"killed {killed[False]} times before the tag, {killed[True]} times after it or not at all")
+    back(before)
+    repo.dvc("checkout", "-q")
 
 
 def test_the_second_to_push_a_version_is_told_and_loses_nothing(repo: States):

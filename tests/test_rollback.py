@@ -179,6 +179,15 @@ def test_code_comes_back_only_when_asked(root: Path, monkeypatch, capsys):
     assert "stages/make.py" in capsys.readouterr().out
 
 
+def test_the_command_says_what_became_of_the_cases(root: Path, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    assert cli.main(["rollback", "v1.0.0"]) == 0
+    said = capsys.readouterr().out
+    assert "cases: train 1 -> 2, test 1 -> 0" in said
+    assert "0 came, 0 went, 0 re-corrected, 1 moved: mondegreen compare HEAD~1 HEAD" in said
+    assert 'version: "v1.1.0" -> "v1.0.0"' in said
+
+
 def test_the_ledger_of_another_branch_is_taken_over(root: Path):
     git(root, "checkout", "-q", "-b", "other", "dataset@v1.0.0")
     repository.dvc(["checkout", "-q"], root)

@@ -12,14 +12,13 @@ from mondegreen import Recorder, cli, tracing
 from mondegreen.errors import DataError
 from mondegreen.tracing import Trace
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-trace")]
+pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-built")]
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def clone(built: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """Released as v1.0.0; then a batch with three cases, built, released as v1.1.0; then one in the inbox."""
-    made = Clone(tmp_path_factory.mktemp("trace") / "clone")
-    made.run("dvc", "repro", "--quiet")
+    made = built.copy(tmp_path_factory.mktemp("trace") / "clone")
     made.git("tag", "-a", "-m", "first", "dataset@v1.0.0")
     with Recorder(made.path / "data/inbox") as recorder:
         for name, seed in (("new-1", 301), ("new-2", 302), ("new-3", 303)):

@@ -8,7 +8,7 @@ import pytest
 from clone import Clone
 from conftest import sound
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-version-control")]
+pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-built")]
 
 LIFE = """
 import json, subprocess, sys
@@ -77,8 +77,8 @@ assert (stats["total_versions"], stats["latest_version"], stats["current_version
 """
 
 
-def test_the_life_of_versions_from_python(tmp_path: Path):
-    clone = Clone(tmp_path / "clone")
+def test_the_life_of_versions_from_python(built: Clone, tmp_path: Path):
+    clone = built.copy(tmp_path / "clone")
     clip = tmp_path / "clip.wav"
     clip.write_bytes(sound(seed=400))
     clone.run(sys.executable, "-c", LIFE, str(clip))

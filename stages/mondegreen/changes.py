@@ -164,7 +164,8 @@ def _rows(snapshot: Snapshot) -> pd.DataFrame:
     """Return the cases of a state's dataset; none where it has no dataset yet."""
     if not snapshot.has(SPLITS):
         return _empty()
-    return snapshot.table(SPLITS, _COLUMNS).rename(columns={"primary_error_type": "error_type"})
+    rows = snapshot.table(SPLITS, _COLUMNS).rename(columns={"primary_error_type": "error_type"})
+    return rows.assign(error_type=rows["error_type"].astype(object).fillna("none"))
 
 
 def _cases(

@@ -151,6 +151,8 @@ def every(root: Path, *, store: Store | None = None) -> list[Snapshot]:
     names: dict[str, list[str]] = {}
     for line in sorted(listed.splitlines(), key=lambda line: " refs/tags/" not in line):
         *commits, ref = line.split()
+        if ref.endswith("/HEAD"):  # of a remote: another name for one of its branches
+            continue
         names.setdefault(commits[-1], []).append(ref.split("/", 2)[2].removeprefix(TAG))
     return [Snapshot(root, ", ".join(found), commit, store) for commit, found in names.items()]
 

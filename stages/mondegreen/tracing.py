@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from rapidfuzz import process
 
-from mondegreen import batches, cases, params, repository, snapshot, spool
+from mondegreen import batches, cases, params, repository, snapshot, spool, versions
 from mondegreen.components import KEYS, link_keys
 from mondegreen.errors import DataError
 from mondegreen.events import FIELDS
@@ -236,7 +236,9 @@ def _frozen(root: Path, case_id: str) -> dict[str, str] | None:
 def _releases(root: Path, case_id: str) -> list[dict[str, str]]:
     """Return version and split of every release that contains a case, oldest first."""
     form = "--format=%(refname:strip=2)"
-    tags = repository.git(["for-each-ref", "--sort=creatordate", form, f"refs/tags/{TAG}*"], root).split()
+    tags = repository.git(
+        ["for-each-ref", "--sort=version:refname", "--sort=creatordate", form, f"refs/tags/{TAG}*"], root
+    ).split()
     locks = repository.cat([f"{tag}:dvc.lock" for tag in tags], root)
     hashes = [_splits_hash(lock, tag) for lock, tag in zip(locks, tags, strict=True)]
     store = Store(root)
@@ -258,8 +260,10 @@ def _releases(root: Path, case_id: str) -> list[dict[str, str]]:
 
 
 def _splits_hash(lock: bytes | None, tag: str) -> str:
-    found = snapshot.outputs(snapshot.parse_yaml(lock, f"dvc.lock of {tag}"), {}, {}).get(_SPLITS)
-    return found.md5 if found else ""
+    if found := versions.locked(lock or b"", "split", _SPLITS):
+        return found
+    other = snapshot.outputs(snapshot.parse_yaml(lock, f"dvc.lock of {tag}"), {}, {}).get(_SPLITS)
+    return other.md5 if other else ""
 
 
 def _unknown(root: Path, case_id: str, events: list[dict[str, Any]]) -> DataError:

@@ -19,17 +19,17 @@ SPLITS = ("train", "validation", "test")
 JOURNAL = "mondegreen-release.json"
 NUMBER = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _FIELDS = ("refname:lstrip=2", "objectname", "*objectname", "taggerdate:iso-strict", "contents")
-_DATASET = re.compile(r"path: data/dataset\n +hash: md5\n +md5: (\w+\.dir)\n")
+_DATASET = ("export", "data/dataset")
 
 
 @dataclass(frozen=True)
 class Version:
     """One release of the dataset.
 
-    `date` is when it was tagged (ISO 8601), `quality_score` 0..1, `sizes` cases by split. `parent` is the version that
-    the cases `cases_added` and `cases_removed` count from ('' for the first); both are null for a tag that
-    `mondegreen release` did not make. `in_cache` and `in_remote` tell whether all files of the dataset are there, by
-    name and not by content (`mondegreen verify` reads them); null where nobody looked.
+    `date` is when it was tagged (ISO 8601), `quality_score` 0..1, `sizes` rows by split, copies and replay among them.
+    `parent` is the version that the cases `cases_added` and `cases_removed` count from ('' for the first); both are
+    null for a tag that `mondegreen release` did not make. `in_cache` and `in_remote` tell whether all files of the
+    dataset are there, by name and not by content (`mondegreen verify` reads them); null where nobody looked.
     """
 
     version: str
@@ -94,7 +94,7 @@ def latest(root: Path) -> Version | None:
 def built(root: Path) -> str:
     """Return the hash of the dataset that the work tree's dvc.lock names, '' if none."""
     lock = root / "dvc.lock"
-    return _dataset_hash(lock.read_bytes()) if lock.is_file() else ""
+    return locked(lock.read_bytes(), *_DATASET) if lock.is_file() else ""
 
 
 def unfinished(root: Path) -> str:
@@ -118,8 +118,16 @@ def tags(root: Path) -> dict[str, str]:
     return {one[0].removeprefix(TAG): one[2] for one in _refs(root)}
 
 
+def locked(lock: bytes, stage: str, path: str) -> str:
+    """Return the hash of an output that dvc.lock names, '' if none; by its lines: YAML takes 25 ms a lock."""
+    block = re.split(r"\n  (?=\S)", lock.decode(errors="replace").partition(f"\n  {stage}:\n")[2])[0]
+    outs = block.partition("    outs:\n")[2]
+    found = re.search(rf"^ *- path: {re.escape(path)}\n +hash: md5\n +md5: (\S+)$", outs, re.MULTILINE)
+    return found[1] if found else ""
+
+
 def in_order(sizes: dict[str, int]) -> dict[str, int]:
-    """Return cases by split: train, validation, test, then any others."""
+    """Return sizes by split: train, validation, test, then any others."""
     return {split: sizes[split] for split in dict.fromkeys((*SPLITS, *sizes)) if split in sizes}
 
 
@@ -158,7 +166,7 @@ def _version(tag: str, commit: str, date: str, said: str, contents: Sequence[byt
         parent="" if (parent := lines.get("Parent", "none")) == "none" else parent,
         cases_added=int(cases[1]) if cases else None,
         cases_removed=int(cases[2]) if cases else None,
-        dataset_hash=_dataset_hash(contents[2] or b""),
+        dataset_hash=locked(contents[2] or b"", *_DATASET),
     )
 
 
@@ -168,9 +176,3 @@ def _json(content: bytes | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _dataset_hash(lock: bytes) -> str:
-    """Return the dataset's hash that dvc.lock names, '' if none; by its lines: YAML takes 25 ms a lock."""
-    found = _DATASET.search(lock.decode(errors="replace").partition("\n  export:\n")[2])
-    return found[1] if found else ""

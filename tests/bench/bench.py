@@ -25,6 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow.parquet as pq
 import uploads
 from material import clip, events
 from ruamel.yaml import YAML
@@ -323,6 +324,29 @@ def nothing(bench: Bench) -> Iterator[Row]:
     yield within("dvc repro, nothing changed / dvc status", *map(statistics.median, (ours, floor)), "s", 1.3)
 
 
+VERSIONS, TRACE = (
+    f"import sys; from mondegreen.cli import main; sys.exit(main(['{command}', *sys.argv[1:]]))"
+    for command in ("versions", "trace")
+)
+
+
+def versions(bench: Bench) -> Iterator[Row]:
+    """List 100 releases, and trace a case through all of them; from the start of Python to its end."""
+    clone, _ = bench.built
+    who = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
+    clone.run("git", "add", "-A")
+    clone.run("git", *who, "commit", "-q", "-m", "built")
+    for number in range(100):
+        clone.run("git", *who, "tag", "-a", "-m", f"Dataset v1.{number}.0", f"dataset@v1.{number}.0")
+    case = pq.read_table(clone.path / "data/splits.parquet", columns=["case_id"])["case_id"][0].as_py()
+    for name, *command in (
+        ("versions, 100 releases", VERSIONS),
+        (f"trace, {bench.sizes.cases:,} cases, 100 releases", TRACE, case),
+    ):
+        usages = [clone.run("python", "-c", *command) for _ in range(bench.sizes.repeats)]
+        yield at_most(name, statistics.median(usage.seconds for usage in usages), "s", 2)
+
+
 def audio(bench: Bench) -> Iterator[Row]:
     """Export and audit of many clips against copying the batch's packs and taking their MD5."""
     sizes, clone = bench.sizes, bench.clips
@@ -435,7 +459,7 @@ def push(bench: Bench) -> Iterator[Row]:
 
 BENCHES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     found.__name__.replace("_", "-"): found
-    for found in (record, record_audio, processes, imports, cases, nothing, audio, augment, upload, push)
+    for found in (record, record_audio, processes, imports, cases, nothing, versions, audio, augment, upload, push)
 }
 
 

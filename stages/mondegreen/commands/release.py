@@ -37,6 +37,6 @@ def run(args: argparse.Namespace) -> int:
         return 0
     sizes = " + ".join(f"{count} {split}" for split, count in made.sizes.items())
     score = "unknown" if made.quality_score is None else f"{made.quality_score:.4f}"
-    print(f"released {made.tag}: {sum(made.sizes.values())} cases ({sizes}), quality {score}")
+    print(f"released {made.tag}: {sum(made.sizes.values())} rows ({sizes}), quality {score}")
     print("next: dvc push && git push --follow-tags")
     return 0

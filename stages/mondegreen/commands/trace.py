@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 from mondegreen import lineage, repository, tracing, versions
@@ -69,14 +70,23 @@ def _lines(found: Trace) -> Iterator[str]:
     if found.frozen:
         yield _line("frozen", f"into {found.frozen['split']} by {found.frozen['release']}")
     yield from _capped("copy", [f"{copy['case_id']} {copy['augmentation']}" for copy in found.copies])
-    yield _line("releases", ", ".join(f"{each['version']} ({each['split']})" for each in found.releases) or "none")
+    yield _line("releases", ", ".join(_releases(found.releases)) or "none")
+
+
+def _releases(releases: list[dict[str, str]]) -> Iterator[str]:
+    """Name the releases, each with the split; many in a row with one split by the first and the last."""
+    for split, group in groupby(releases, key=lambda each: each["split"]):
+        names = [each["version"] for each in group]
+        if len(names) > _SHOWN:
+            names = [f"{names[0]} to {names[-1]}, {len(names)} releases"]
+        yield from (f"{name} ({split})" for name in names)
 
 
 def _chain(chain: Iterable[Version]) -> Iterator[str]:
     for each in chain:
         score = "unknown" if each.quality_score is None else f"{each.quality_score:.4f}"
         grown = "" if each.cases_added is None else f": {each.cases_added} cases added, {each.cases_removed} removed"
-        yield f"{each.version}  {each.date[:10]}  quality {score}  {sum(each.sizes.values())} cases"
+        yield f"{each.version}  {each.date[:10]}  quality {score}  {sum(each.sizes.values())} rows"
         yield f"  {f'from {each.parent}' if each.parent else 'the first'}{grown}"
 
 

@@ -54,10 +54,18 @@ def _lines(found: Verification, args: argparse.Namespace) -> list[str]:
     lines += ["", *_table(found.problems), "", ", ".join(f"{count} {name}" for name, count in what.items())]
     lost = {name for problem in found.problems if problem.where != verifying.WORK_TREE for name in problem.versions}
     lines += [f"not whole: {plain('; '.join(sorted(lost)))}"] if lost else []
-    again = (
-        [] if args.repair else [f"next: mondegreen {' '.join(_flags(args))}: what it replaces is put aside, not lost"]
-    )
-    return lines + again
+    return lines if args.repair else [*lines, f"next: {_next(found.problems, args)}"]
+
+
+def _next(problems: Iterable[Problem], args: argparse.Namespace) -> str:
+    """Return what mends it; data that nobody has fetched or pushed yet is no damage."""
+    places = {problem.where for problem in problems}
+    if {problem.what for problem in problems} <= {"missing", "unlisted"}:
+        if places == {verifying.REMOTE} and not args.remote:
+            return "mondegreen push --all-versions, unless the remote has lost what was pushed: then --repair"
+        if places == {verifying.WORK_TREE, verifying.CACHE}:
+            return "mondegreen pull, or dvc repro where nobody has pushed it"
+    return f"mondegreen {' '.join(_flags(args))}: what it replaces is put aside, not lost"
 
 
 def _flags(args: argparse.Namespace) -> list[str]:

@@ -8,7 +8,7 @@ from mondegreen.terminal import plain
 
 EXAMPLE = "mondegreen versions --min-quality-score 0.9"
 
-HEADINGS = ("version", "date", "quality", "cases", "splits", "parent", "added", "removed", "cache", "remote")
+HEADINGS = ("version", "date", "quality", "rows", "splits", "parent", "added", "removed", "cache", "remote")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
