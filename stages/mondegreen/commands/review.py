@@ -52,8 +52,7 @@ def run(args: argparse.Namespace) -> int:
                 print("no browser can be started here: open the page yourself")
             signal.pause()
     except KeyboardInterrupt:
-        made = desk.progress().today
-        print(f"\n{made:,} decisions today, every one on the disk" + ("; then: mondegreen ingest" if made else ""))
+        print(f"\n{desk.progress().today:,} decisions today, every one on the disk; then: mondegreen ingest")
     finally:
         desk.close()
     return 0
