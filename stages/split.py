@@ -22,8 +22,8 @@ def main() -> None:
     retained = replay.linked(valid, spoken, ledgered, min_shared_words=settings.min_shared_words) & ~repeated
     out = repeated | retained
     known = pd.concat([cases, spoken[cases.columns]], ignore_index=True) if len(spoken) else cases
-    known = known[known["case_id"].isin(frozen["case_id"])]
-    anchors = known[~known["case_id"].isin(valid.loc[~out, "case_id"])].reset_index(drop=True)
+    known = known[tables.among(known["case_id"], frozen["case_id"])]
+    anchors = known[~tables.among(known["case_id"], valid.loc[~out, "case_id"])].reset_index(drop=True)
     found = splitting.split(valid[~out], frozen, settings, anchors=anchors)
     rows = found.rows.assign(origin=FAILURE, parent_case_id=None, augmentation=None)
     replayed = replay.choose(

@@ -17,7 +17,9 @@ def main() -> None:
     tables.write(found.rejected, "data/rejected.parquet", REJECTED)
     corrections = tables.read("data/corrections.parquet", CORRECTIONS)
     heard = witnesses.transcripts(cases, corrections)
-    ranked = suspects.rank(found.valid, corrections, [heard(row) for row in found.valid.to_dict("records")])
+    ranked = suspects.rank(
+        found.valid, corrections, [heard(row) for row in found.valid[witnesses.ASKED].to_dict("records")]
+    )
     tables.write(ranked, "data/suspects.parquet", SUSPECTS)
     valid_sha256 = hashlib.sha256(Path("data/valid.parquet").read_bytes()).hexdigest()
     shares = quality.measure(found)

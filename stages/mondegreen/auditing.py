@@ -30,7 +30,7 @@ from mondegreen.methods import by_people
 from mondegreen.pairs import pair_keys
 from mondegreen.perturbation import PEAK
 from mondegreen.schemas import AUGMENTED, FAILURE, REPLAY, RETENTION, UNLABELLED
-from mondegreen.tables import DIGITS, rounded
+from mondegreen.tables import DIGITS, among, rounded
 from mondegreen.text import NORMALISERS, normalise, words
 
 LISTED = 20
@@ -262,7 +262,7 @@ def _check_texts(rows: pd.DataFrame, expected: pd.DataFrame, findings: _Findings
     silent = expected.loc[expected["is_speech"].eq(False).fillna(False).astype(bool), "case_id"]
     empty = rows["text"].fillna("").str.strip() == ""
     wanted = rows["split"] != UNLABELLED
-    findings.add("empty_text", rows.loc[empty & wanted & ~rows["case_id"].isin(silent), "case_id"])
+    findings.add("empty_text", rows.loc[empty & wanted & ~among(rows["case_id"], silent), "case_id"])
     evaluated = ~rows["split"].isin(["train", UNLABELLED, RETENTION])
     findings.add("machine_corrected", rows.loc[evaluated & ~by_people(rows["correction_method"]), "case_id"])
     measured = (rows["reference_words"] > 0) & rows["original_transcript"].notna()
@@ -275,7 +275,7 @@ def _check_copies(rows: pd.DataFrame, findings: _Findings) -> None:
     """Look for copies that strayed or are clipped; that each differs from its parent, `_check_unique` tells."""
     copies = rows[rows["origin"] == AUGMENTED]
     parents = rows.loc[(rows["split"] == "train") & (rows["origin"] == FAILURE), "case_id"]
-    apart = (copies["split"] != "train") | ~copies["parent_case_id"].isin(parents)
+    apart = (copies["split"] != "train") | ~among(copies["parent_case_id"], parents)
     findings.add("stray_row", copies.loc[apart, "case_id"])
     replayed = rows["origin"] == REPLAY
     strays = (replayed & ~rows["split"].isin(("train", RETENTION))) | (~replayed & (rows["split"] == RETENTION))

@@ -6,6 +6,7 @@ import pandas as pd
 
 from mondegreen.alignment import align
 from mondegreen.methods import by_people
+from mondegreen.tables import among
 from mondegreen.text import NORMALISERS
 
 
@@ -19,7 +20,9 @@ def precision(cases: pd.DataFrame, corrections: pd.DataFrame, normaliser: str) -
     """
     kept = cases[~cases["withdrawn"]].set_index("case_id")
     machine = corrections[~by_people(corrections["method"]) & ~corrections["undone"]]
-    machine = machine[machine["case_id"].isin(kept.index)].drop_duplicates(["case_id", "method"], keep="last")
+    machine = machine[among(machine["case_id"], kept.index.to_series())].drop_duplicates(
+        ["case_id", "method"], keep="last"
+    )
     return {
         str(method): {"corrections": len(found)} | _judged(found, kept, normaliser)
         for method, found in machine.groupby("method")
@@ -29,7 +32,7 @@ def precision(cases: pd.DataFrame, corrections: pd.DataFrame, normaliser: str) -
 def _judged(found: pd.DataFrame, kept: pd.DataFrame, normaliser: str) -> dict[str, Any]:
     fold = NORMALISERS[normaliser]
     truth = kept[by_people(kept["correction_method"])]
-    judged = found[found["case_id"].isin(truth.index)]
+    judged = found[among(found["case_id"], truth.index.to_series())]
     names = ["corrected_transcript", "original_transcript", "language"]
     exact = same = better = worse = words = errors = original_errors = 0
     for text, row in zip(judged["corrected_transcript"], truth.loc[judged["case_id"], names].values, strict=True):

@@ -21,6 +21,7 @@ from mondegreen.balancing import draws
 from mondegreen.components import connect, link_keys
 from mondegreen.ledger import RESERVE
 from mondegreen.schemas import REPLAY, RETENTION
+from mondegreen.tables import among
 
 _FEWEST = 10  # components, speakers mostly, in retention, if there are as many
 
@@ -39,9 +40,11 @@ class Replayed:
 def linked(cases: pd.DataFrame, pool: pd.DataFrame, ledger: pd.DataFrame, *, min_shared_words: int) -> pd.Series:
     """Return which of `cases`, none of them frozen, must not train: a frozen utterance of `retention` is linked."""
     kept = pool[pool["case_id"].isin(ledger.loc[ledger["split"] == RETENTION, "case_id"])]
+    if kept.empty:
+        return pd.Series(False, index=cases.index)
     component = _components(cases, kept, min_shared_words)
     met = component[: len(cases)].isin(set(component[len(cases) :])).set_axis(cases.index)
-    return met & ~cases["case_id"].isin(ledger["case_id"])
+    return met & ~among(cases["case_id"], ledger["case_id"])
 
 
 def choose(
@@ -59,11 +62,12 @@ def choose(
     split any more, what is connected with them is theirs. Sizes count cases of train, before any copies.
     """
     sides = ledger.set_index("case_id")["split"].str.removesuffix(RESERVE)
-    held = known[~known["case_id"].isin(rows["case_id"])]
+    held = known[~among(known["case_id"], rows["case_id"])]
     others = pd.concat([rows, held.assign(split=held["case_id"].map(sides))], ignore_index=True) if len(held) else rows
     frozen = pool["case_id"].map(sides) == RETENTION
     named = frozen | (True if settings.sources is None else pool["source"].isin(settings.sources))
     pool, frozen = pool[named].reset_index(drop=True), frozen[named].reset_index(drop=True)
+    others = others if len(pool) else others[:0]  # nothing is there to be linked to them
     component = _components(pool, others, min_shared_words)
     own, theirs = component[: len(pool)].reset_index(drop=True), component[len(pool) :].to_numpy()
     evaluated = others["split"].to_numpy() != "train"

@@ -20,6 +20,7 @@ from mondegreen.freezing import EVALUATION, LINKS_EVALUATION, LINKS_TRAIN, count
 from mondegreen.methods import MACHINE_CORRECTED, MAY_NOT_TRAIN, by_people, may_train, refused
 from mondegreen.params import Split as Params
 from mondegreen.placement import Floats, place_components
+from mondegreen.tables import among
 
 REASONS = (
     "balanced_out",
@@ -147,11 +148,11 @@ def assign(
     table = linked[["case_id", "primary_error_type"]].assign(component=connect(linked["case_id"], keys))
     side = sides(table["case_id"], keys["speaker_id"], ledger)
     forced = force(table["case_id"], table["component"], side, keys)
-    table["frozen"] = table["case_id"].isin(_frozen(ledger))
+    table["frozen"] = among(table["case_id"], _frozen(ledger))
     table = table.assign(split=forced.split, reason=forced.reason, component=forced.component)
     table, free, keys = table.iloc[: len(cases)].copy(), forced.free[: len(cases)], keys.iloc[: len(cases)]
     explanation = explain(table["component"], keys)
-    trained = free & ~table["component"].isin(table["component"][~cases["train_only"]]).to_numpy()
+    trained = free & ~among(table["component"], table["component"][~cases["train_only"]]).to_numpy()
     table.loc[trained, "split"] = "train"
     free = free & ~trained
     _check_enough(table, free, explanation)
@@ -164,7 +165,7 @@ def assign(
 
 def _eligible(cases: pd.DataFrame, ledger: pd.DataFrame, min_error_score: float) -> pd.Series:
     """Tell which cases reach `min_error_score`; frozen ones always do."""
-    eligible = cases["case_id"].isin(_frozen(ledger)) | (selection_scores(cases) >= min_error_score)
+    eligible = among(cases["case_id"], _frozen(ledger)) | (selection_scores(cases) >= min_error_score)
     if cases.empty:
         raise DataError("there are no valid cases to split: record failures and corrections, then `mondegreen ingest`")
     if not eligible.any():
@@ -203,7 +204,7 @@ def _with_anchors(cases: pd.DataFrame, anchors: pd.DataFrame | None, ledger: pd.
     """Return `cases` followed by the frozen anchors that are not among them."""
     if anchors is None:
         return cases
-    wanted = anchors["case_id"].isin(ledger["case_id"]) & ~anchors["case_id"].isin(cases["case_id"])
+    wanted = among(anchors["case_id"], ledger["case_id"]) & ~among(anchors["case_id"], cases["case_id"])
     added = anchors.loc[wanted, ["case_id", *KEYS[:-1], "corrected_transcript"]]
     return pd.concat([cases, added], ignore_index=True) if len(added) else cases
 

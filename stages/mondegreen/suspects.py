@@ -15,6 +15,7 @@ from rapidfuzz import fuzz, process
 
 from mondegreen.methods import by_people
 from mondegreen.numerals import read_out, tokens
+from mondegreen.tables import among
 from mondegreen.text import normalise
 
 Strengths = npt.NDArray[np.float64]
@@ -173,12 +174,13 @@ def _second_opinion(said: Sequence[str], original: Sequence[str], heard: Sequenc
 
 def _annotators_apart(cases: pd.DataFrame, corrections: pd.DataFrame) -> Strengths:
     """Return how different the texts are that people stand by."""
-    human = corrections[by_people(corrections["method"]) & ~corrections["undone"]]
+    disputed = cases["conflicting_corrections"].to_numpy() > 0
+    asked = among(corrections["case_id"], cases.loc[disputed, "case_id"])
+    human = corrections[asked & by_people(corrections["method"]) & ~corrections["undone"]]
     last = human.drop_duplicates(["case_id", "author"], keep="last")
     texts = last.groupby("case_id")["corrected_transcript"].unique()
     several = texts[texts.map(len) > 1]
     apart: dict[str, float] = {str(case_id): _apart(list(found)) for case_id, found in several.items()}
-    disputed = cases["conflicting_corrections"].to_numpy() > 0
     return np.where(disputed, cases["case_id"].map(apart).fillna(0).to_numpy(np.float64), 0.0)
 
 

@@ -9,19 +9,23 @@ import pandas as pd
 
 _VERSION = re.compile(r"[-/.\d]")
 SPAN = ["recording_id", "start", "end"]
+ASKED = ["case_id", "audio_sha256", "pcm_sha256", *SPAN, "model_version"]
+"""What has to be known of a case to tell what else was heard."""
 
 
 def transcripts(found: pd.DataFrame, ranked: pd.DataFrame) -> Callable[[dict[Any, Any]], dict[str, str]]:
-    """Return a function of a case that gives what other recognisers made of its sound: their texts by model version.
+    """Return a function of a case (its columns `ASKED`) that gives what other recognisers made of its sound.
 
-    Those are the transcripts of other cases of the same sound, or of the same span of a recording, and what models
-    proposed as corrections of the case. What bears the name of the case's own family is no other.
+    It gives their texts by model version: the transcripts of other cases of the same sound, or of the same span of a
+    recording, and what models proposed as corrections of the case. What bears the name of the case's own family is no
+    other.
     """
     keep = found[found["model_version"].notna() & ~found["withdrawn"]]
     heard: defaultdict[tuple[Any, ...], dict[str, str]] = defaultdict(dict)
     for names in (["audio_sha256"], ["pcm_sha256"], SPAN):  # the second is known once it is ingested
         known = keep[keep[names].notna().all(axis=1)]
-        for row in known[known.duplicated(names, keep=False)].to_dict("records"):
+        repeated = known.loc[known.duplicated(names, keep=False), [*names, "model_version", "original_transcript"]]
+        for row in repeated.to_dict("records"):
             key = tuple(row[name] for name in names)
             heard[key].setdefault(row["model_version"], row["original_transcript"])
     models = ranked[ranked["method"].str.startswith("model:") & ~ranked["undone"]]

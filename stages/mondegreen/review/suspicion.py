@@ -35,7 +35,7 @@ def suspicion(inbox: Path) -> Suspicion:
     cases, ranked = correcting.read(repository.root(inbox), inbox)
     corrected = cases[by_people(cases["correction_method"]) & ~cases["withdrawn"]].reset_index(drop=True)
     heard = witnesses.transcripts(cases, ranked)
-    found = suspects.rank(corrected, ranked, [heard(row) for row in corrected.to_dict("records")])
+    found = suspects.rank(corrected, ranked, [heard(row) for row in corrected[witnesses.ASKED].to_dict("records")])
     shown = found[found["reasons"].map(len) > 0]
     rows = zip(shown["case_id"], shown["score"], shown["reasons"], strict=True)
     return Suspicion({case_id: (score, tuple(reasons)) for case_id, score, reasons in rows})
