@@ -16,7 +16,7 @@ RUN = PATH="$$(cd "$(BIN)" && pwd):$$PATH"
 PYTEST = $(RUN) python -m pytest
 PARALLEL = -n logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: all env repro hooks check lint quick test torture bench label-studio deps lock clean help
+.PHONY: all env repro hooks check lint quick test torture fuzz bench label-studio deps lock clean help
 .DELETE_ON_ERROR:
 
 all: repro
@@ -46,7 +46,11 @@ test: env  ## the whole test suite
 	@$(PYTEST) $(PARALLEL)
 
 torture: env  ## what the suite leaves out because it takes minutes
-	@TORTURE=1 $(PYTEST) $(PARALLEL) tests/test_transfer.py tests/test_release.py
+	@TORTURE=1 $(PYTEST) $(PARALLEL) tests/test_transfer.py tests/test_release.py tests/test_faults.py tests/test_erasing.py \
+	  tests/test_security.py
+
+fuzz: env  ## ten minutes of inputs that nobody would write
+	@FUZZ=600 $(PYTEST) tests/test_fuzz.py -s
 
 bench: env  ## measures against floors, in one run
 	@$(RUN) python tests/bench/bench.py

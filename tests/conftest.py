@@ -59,6 +59,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> "Clone":
     return made
 
 
+@pytest.fixture(scope="session")
+def voices_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `repo` and `remote`, see `voices`; copy it before you change anything."""
+    import voices  # it imports this module
+
+    folder = tmp_path_factory.mktemp("voices")
+    voices.build(folder)
+    return folder
+
+
 def case_row(number: int = 0, **changes: Any) -> dict[str, Any]:
     """Return a valid row of cases.parquet, measured; `changes` set columns, and what follows from them follows."""
     row: dict[str, Any] = dict.fromkeys(CASES.arrow.names)

@@ -20,16 +20,9 @@ from voices import CASE, CLIP, HEARD, OTHER
 pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-voices")]
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("voices")
-    voices.build(folder)
-    return folder
-
-
 @pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    shutil.copytree(made, tmp_path / "made", symlinks=True)
+def root(voices_made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(voices_made, tmp_path / "made", symlinks=True)
     return tmp_path / "made/repo"
 
 

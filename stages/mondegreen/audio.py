@@ -38,13 +38,23 @@ class Probe:
     peak: int | None = None
 
 
+class _Bytes(io.BytesIO):
+    """Bytes in which libsndfile may seek to where a broken header sends it: before the beginning is the beginning."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return super().seek(0)
+
+
 def decode(data: bytes) -> Decoded:
     """Decode the bytes of an audio file (wav, flac, ogg, opus, mp3, aiff); raises `DataError` when that fails.
 
     Samples are scaled to 16 bit by rounding, so that one sound in wav and in flac decodes to the same numbers.
     """
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        with soundfile.SoundFile(_Bytes(data)) as sound:
             limit = MAX_SECONDS * sound.samplerate
             exact = sound.subtype in _FITS_16_BIT
             blocks = []

@@ -62,7 +62,7 @@ def parse(content: bytes | None) -> list[Erasure]:
                     batches=entry["batches"],
                 )
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{PATH}, line {number} is no erasure: restore it, git checkout -- {PATH}") from error
     return found
 

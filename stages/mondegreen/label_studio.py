@@ -134,10 +134,14 @@ def annotations(item: Mapping[str, Any]) -> Iterator[Annotation]:
         if item.get("annotation_id") is not None:
             yield _annotation(case_id, item, item.get, "annotation_id", "annotator", item.get("id"))
         return
-    for made in item.get("annotations") or []:
+    for made in _listed(item.get("annotations")):
         if isinstance(made, dict) and not made.get("was_cancelled"):
-            values = _by_control(made.get("result") or [])
+            values = _by_control(_listed(made.get("result")))
             yield _annotation(case_id, made, values.get, "id", "completed_by", item.get("id"))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _by_control(result: Iterable[Any]) -> dict[str, list[Any]]:
@@ -149,9 +153,9 @@ def _by_control(result: Iterable[Any]) -> dict[str, list[Any]]:
     return {name: sorted(values, key=_start) for name, values in found.items()}
 
 
-def _start(value: Mapping[str, Any]) -> float:
+def _start(value: Mapping[str, Any]) -> int | float:
     start = value.get("start")
-    return float(start) if isinstance(start, int | float) else 0.0
+    return start if isinstance(start, int | float) and start == start else 0  # NaN has no order
 
 
 def _annotation(

@@ -12,13 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mondegreen import events, schemas
-from mondegreen.errors import DataError
+from mondegreen.errors import DataError, RecordError
 from mondegreen.events import FIELDS
 from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, PERFORMANCE
 from mondegreen.shelf import Shelf, key_of
 
 KINDS = tuple(FIELDS)
 """All kinds of event."""
+
+_MISFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
+"""What a value of the wrong kind raises on its way into a column."""
 
 Log = dict[str, pd.DataFrame]
 """A table per kind: a column per field of the event (`audio` as audio_sha256, audio_bytes, audio_ext) and `batch`."""
@@ -53,7 +56,7 @@ def read(files: Iterable[Path], segments: Iterable[Path] = (), *, shelf: Shelf |
     Raises `DataError` naming a line of a batch that is no event.
     """
     parts = [_batch(file, shelf) for file in files]
-    parts += [_tables(segment_events(segment), "") for segment in segments]
+    parts += [_of_segment(segment) for segment in segments]
     return {kind: _concatenated(kind, [part[kind] for part in parts]) for kind in KINDS}
 
 
@@ -61,16 +64,41 @@ def _batch(file: Path, shelf: Shelf | None) -> dict[str, pa.Table]:
     """Return the tables of one batch, a function of the file's bytes and this code alone."""
     batch = file.parent.name
     if shelf is None:
-        return _tables(batch_events(file), batch)
+        return _of_file(file)
     with file.open("rb") as content:
         key = key_of(batch, hashlib.file_digest(content, "sha256").digest(), code=_CODE, packages=("pyarrow", "orjson"))
     kept = {kind: shelf.get(f"{key}-{kind}") for kind in KINDS}
     found = {kind: table for kind, table in kept.items() if table is not None}
     if len(found) < len(kept):
-        found = _tables(batch_events(file), batch)
+        found = _of_file(file)
         for kind, table in found.items():
             shelf.put(f"{key}-{kind}", table)
     return found
+
+
+def _of_file(file: Path) -> dict[str, pa.Table]:
+    try:
+        return _tables(batch_events(file), file.parent.name)
+    except _MISFIT as error:
+        said = str(error)[:200]
+        raise DataError(f"{file} has an event of no known form ({said}): a batch never changes, restore it") from error
+
+
+def _of_segment(segment: Path) -> dict[str, pa.Table]:
+    """Return the tables of a segment, without lines that could never be recorded: those are for ingest to report."""
+    found = list(segment_events(segment))
+    try:
+        return _tables(found, "")
+    except _MISFIT:
+        return _tables(filter(_is_right, found), "")
+
+
+def _is_right(event: dict[str, Any]) -> bool:
+    try:
+        events.decode(orjson.dumps(event))
+    except (RecordError, TypeError):
+        return False
+    return True
 
 
 def _concatenated(kind: str, parts: list[pa.Table]) -> pd.DataFrame:
@@ -108,7 +136,7 @@ def batch_events(file: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(lines, 1):
             try:
                 event = orjson.loads(line)
-                event["event"]
+                str.encode(event["event"]), str.encode(event["event_id"]), str.encode(event["recorded_at"])
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{file}, line {number} is no event: a batch never changes, restore it") from error
             yield event

@@ -195,8 +195,8 @@ def top_level(name: str, path: str | Path = "params.yaml") -> Any:
     """Return a block of params.yaml, or a value that stands beside the blocks; None where it is not there."""
     try:
         content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} cannot be read: {error}") from error
+    except (OSError, YAMLError, ValueError, RecursionError) as error:
+        raise ParamsError(f"{path} cannot be read: {str(error)[:500]}") from error
     return content.get(name) if isinstance(content, dict) else None
 
 

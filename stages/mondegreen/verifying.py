@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +62,11 @@ def verify(root: Path, store: Store, *, remote: bool = False, all_versions: bool
 
     Looks into the work tree and the cache, with `remote` into the remote as well. Changes nothing. An object of
     another version that is not in the cache counts as missing only when the remote does not have it either. Raises
-    `RepositoryError` when the remote cannot be asked.
+    `CloudError` or `RepositoryError` when the remote cannot be asked.
     """
+    if remote:
+        with suppress(RepositoryError):  # another kind of remote: DVC knows how to ask it
+            store.place.check(write=False)  # a bucket that cannot be used says so within seconds
     here = snapshot.at(root, store=store)
     versions = {HERE: here}
     if all_versions:
