@@ -16,7 +16,7 @@ RUN = PATH="$$(cd "$(BIN)" && pwd):$$PATH"
 PYTEST = $(RUN) python -m pytest
 PARALLEL = -n logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: all env repro hooks check lint quick test torture fuzz bench label-studio deps lock clean help
+.PHONY: all env repro hooks check lint quick test torture fuzz bench bench-large label-studio deps lock clean help
 .DELETE_ON_ERROR:
 
 all: repro
@@ -54,6 +54,9 @@ fuzz: env  ## ten minutes of inputs that nobody would write
 
 bench: env  ## measures against floors, in one run
 	@$(RUN) python tests/bench/bench.py
+
+bench-large: env  ## a million cases: half an hour
+	@$(RUN) python tests/bench/bench.py --only million
 
 label-studio:  ## holds tasks and imports against Label Studio's own SDK, in build/label-studio
 	@python=$(python); [ -n "$$python" ] || { echo 'make: no Python >= 3.11 with venv' >&2; exit 1; }; \

@@ -87,13 +87,8 @@ class Bench:
     @cached_property
     def built(self) -> tuple[Clone, Usage]:
         """The clone with the text-only cases, and what its first `dvc repro` took."""
-        clone = new_clone(self.folder / "text")
-        switch = clone.path / "params.yaml"
-        switch.write_text(switch.read_text().replace("require_audio: true", "require_audio: false"))
-        waiting = events(1, self.sizes.cases, self.sizes.speakers)
-        with Recorder(clone.path / "data/inbox", durability="os") as recorder:
-            while some := list(islice(waiting, 1000)):
-                recorder.extend(some)
+        clone = text_clone(self.folder / "text")
+        record_texts(clone, 1, self.sizes.cases, self.sizes.speakers)
         clone.run("python", "-c", INGEST)
         return clone, clone.run("dvc", "repro")
 
@@ -110,6 +105,21 @@ class Bench:
 def new_clone(folder: Path) -> Clone:
     folder.mkdir()
     return Clone(folder)
+
+
+def text_clone(folder: Path) -> Clone:
+    """Return a clone that makes pairs of texts."""
+    clone = new_clone(folder)
+    switch = clone.path / "params.yaml"
+    switch.write_text(switch.read_text().replace("require_audio: true", "require_audio: false"))
+    return clone
+
+
+def record_texts(clone: Clone, seed: int, cases: int, speakers: int) -> None:
+    waiting = events(seed, cases, speakers)
+    with Recorder(clone.path / "data/inbox", durability="os") as recorder:
+        while some := list(islice(waiting, 1000)):
+            recorder.extend(some)
 
 
 # -- a durable record
@@ -314,6 +324,25 @@ def cases(bench: Bench) -> Iterator[Row]:
     yield Row("  dvc itself", usage.seconds - sum(usage.stage_seconds.values()), None, "s")
 
 
+def million(bench: Bench) -> Iterator[Row]:
+    """A million text-only cases, then a thousand more: the second build has to cost by what is new."""
+    sizes = bench.sizes
+    clone = text_clone(bench.folder / "million")
+    record_texts(clone, 1, 10 * sizes.cases, 10 * sizes.speakers)
+    yield at_most(f"ingest, {10 * sizes.cases:,} text-only cases", clone.run("python", "-c", INGEST).seconds, "s", 60)
+    first = clone.run("dvc", "repro")
+    judged = ("collect", "validate", "gate", "split", "augment", "export", "audit")
+    seconds = sum(first.stage_seconds.get(stage, 0) for stage in judged)
+    yield at_most("  collect to audit", seconds, "s", 180)
+    yield at_most("  largest process", first.peak / 1e9, "GB", 4)
+    for stage, each in first.stage_seconds.items():
+        yield Row(f"  {stage}", each, None, "s")
+    record_texts(clone, 6, sizes.cases // 100, sizes.speakers)
+    clone.run("python", "-c", INGEST)
+    again = clone.run("dvc", "repro")
+    yield within(f"dvc repro with {sizes.cases // 100:,} more / the first", again.seconds, first.seconds, "s", 0.33)
+
+
 def nothing(bench: Bench) -> Iterator[Row]:
     """`dvc repro` when nothing changed, against `dvc status`."""
     clone, _ = bench.built
@@ -459,15 +488,35 @@ def push(bench: Bench) -> Iterator[Row]:
 
 BENCHES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     found.__name__.replace("_", "-"): found
-    for found in (record, record_audio, processes, imports, cases, nothing, versions, audio, augment, upload, push)
+    for found in (
+        record,
+        record_audio,
+        processes,
+        imports,
+        cases,
+        million,
+        nothing,
+        versions,
+        audio,
+        augment,
+        upload,
+        push,
+    )
 }
+LARGE = ("million",)
+"""What takes so long that it has to be asked for."""
 
 
 def main() -> int:
     """Measure, print, and return 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", nargs="+", choices=BENCHES, default=list(BENCHES), metavar="NAME", help=str([*BENCHES])
+        "--only",
+        nargs="+",
+        choices=BENCHES,
+        default=[name for name in BENCHES if name not in LARGE],
+        metavar="NAME",
+        help=str([*BENCHES]),
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: do they run? The figures mean nothing")
     parser.add_argument("--json", action="store_true", help="print a JSON list of the rows")
