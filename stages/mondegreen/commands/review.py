@@ -6,7 +6,6 @@ import webbrowser
 from pathlib import Path
 
 from mondegreen import repository
-from mondegreen.errors import DataError, RepositoryError
 from mondegreen.review.desk import Desk
 from mondegreen.review.order import ORDERS
 from mondegreen.review.server import Server
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C; what was decided is in the spool, whatever ends it."""
     desk = Desk(
         args.spool,
-        args.author or _git_name(),
+        args.author or repository.user(Path.cwd()),
         order_name=args.order,
         error_types=args.error_type,
         suspicion=suspicion(args.spool) if args.queue == QUEUE else None,
@@ -56,10 +55,3 @@ def run(args: argparse.Namespace) -> int:
     finally:
         desk.close()
     return 0
-
-
-def _git_name() -> str:
-    try:
-        return repository.git(["config", "user.name"], Path.cwd()).strip()
-    except RepositoryError as error:
-        raise DataError("whose corrections are these? --author NAME, or git config user.name NAME") from error
