@@ -238,7 +238,9 @@ assert facts["passed"], facts
 dataset = load_dataset(facts["local_path"], cache_dir=sys.argv[2]).cast_column("audio", Audio(decode=False))
 assert {split: len(rows) for split, rows in dataset.items()} == facts["sizes"], facts
 train = dataset["train"].to_pandas()
-assert train["origin"].value_counts().to_dict() == {"failure": 113, "augmented": 113 + 2, "replay": 11}, facts
+origins = train["origin"].value_counts()
+assert 100 < origins["failure"] <= origins["augmented"] < origins["failure"] + 10, facts  # rare types get more copies
+assert origins["replay"] == round(0.1 * origins["failure"]), facts
 copies = train[train["origin"] == "augmented"]
 assert {name for plan in copies["augmentation"] for name in json.loads(plan)} == {"noise", "noise_snr", "gain"}
 assert set(dataset["retention"]["origin"]) == {"replay"} and len(dataset["retention"]) == 10

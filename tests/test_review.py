@@ -569,15 +569,20 @@ def test_it_works_without_scripts(browser, server: Server, inbox: Path):
     ]
 
 
+def cut_off(page, offline: bool) -> None:
+    page.context.set_offline(offline)
+    page.wait_for_function("offline => navigator.onLine !== offline", arg=offline)
+
+
 @needs_browser
 def test_without_the_server_nothing_is_lost_in_silence(page, server: Server, inbox: Path):
     case_on(page, "worst")
-    page.route("**/decide", lambda route: route.abort())
+    cut_off(page, True)
     page.keyboard.press("x")
     page.locator("#alert").get_by_text("nothing was recorded").wait_for()
     case_on(page, "worst")
     assert decisions(inbox) == []
-    page.unroute("**/decide")
+    cut_off(page, False)
     page.keyboard.press("x")
     case_on(page, "middle")
     assert page.locator("#alert").is_hidden()
