@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from mondegreen import params, quality, suspects, tables, witnesses
+from mondegreen import executor, params, quality, suspects, tables, witnesses
 from mondegreen.schemas import CASES, CORRECTIONS, REJECTED, SUSPECTS, UTTERANCES, VALID
 from mondegreen.stage import run
 
@@ -17,9 +17,8 @@ def main() -> None:
     tables.write(found.rejected, "data/rejected.parquet", REJECTED)
     corrections = tables.read("data/corrections.parquet", CORRECTIONS)
     heard = witnesses.transcripts(cases, corrections)
-    ranked = suspects.rank(
-        found.valid, corrections, [heard(row) for row in found.valid[witnesses.ASKED].to_dict("records")]
-    )
+    others = [heard(row) for row in found.valid[witnesses.ASKED].to_dict("records")]
+    ranked = suspects.rank(found.valid, corrections, others, engine=executor.engine())
     tables.write(ranked, "data/suspects.parquet", SUSPECTS)
     valid_sha256 = hashlib.sha256(Path("data/valid.parquet").read_bytes()).hexdigest()
     shares = quality.measure(found)

@@ -54,6 +54,11 @@ def test_turkish_i():
     assert normalise("ISTANBUL", "tru") == "istanbul"
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_plain_ascii_is_folded_as_it_is_beside_other_letters(text: str):
+    assert normalise(f"{text} é") == f"{normalise(text)} é".lstrip()
+
+
 @given(SCRIPTS, st.sampled_from([None, "en", "tr", "az-AZ", "hi", "zh", "no such language"]))
 @example("e\u200d\u0301", None)
 @example("\u1fb3\u0301", None)

@@ -88,6 +88,7 @@ def _conflicts(ranked: pd.DataFrame) -> pd.Series:
     0: they agree, or more than half of them stand by the best: a third look has settled it.
     """
     human = ranked[ranked["tier"] == _HUMAN].drop_duplicates(["case_id", "author"], keep="last")
+    human = human[human.duplicated("case_id", keep=False)]  # who is alone agrees
     texts = human.assign(text=human["corrected_transcript"].str.split().str.join(" "))
     texts["holders"] = texts.groupby(["case_id", "text"])["text"].transform("size")
     found = texts.groupby("case_id").agg(texts=("text", "nunique"), best=("holders", "last"), people=("text", "size"))

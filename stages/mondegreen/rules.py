@@ -98,6 +98,7 @@ def schemas(settings: params.Validate, *, require_audio: bool, failures: bool = 
     ]
 
 
+_SPAN = ["recording_id", "speaker_id", "start", "end"]
 UTTERANCE = ["recording_id", "start", "end", "model_version", "original_transcript"]
 """What makes two rows the same utterance where no audio is asked for."""
 
@@ -149,8 +150,8 @@ def _row_rules(settings: params.Validate, require_audio: bool, failures: bool) -
         "no_words": lambda rows: _has_words(rows["corrected_transcript"]) | blank(rows),
         "unreadable_text": lambda rows: ~rows["corrected_transcript"].str.contains(_UNREADABLE),
         "too_many_characters": lambda rows: rows["corrected_transcript"].str.len() <= settings.max_characters,
-        "not_a_failure": lambda rows: ~_no_failure(rows) | _confirmed(rows) | (not failures),
-        "confirmed": lambda rows: ~(_no_failure(rows) & _confirmed(rows)) | (not failures),
+        "not_a_failure": lambda rows: ~_no_failure(rows) | (not failures),
+        "confirmed": lambda rows: ~_confirmed(rows) | (not failures),
         "end_before_start": lambda rows: ~(stated(rows) <= 0),
         "duration_mismatch": lambda rows: ~(off(rows) > settings.duration_tolerance) | (not require_audio),
         "implausible_rate": lambda rows: ~(rows["reference_words"].astype("float64") > rate * seconds(rows)),
@@ -164,10 +165,12 @@ def _has_words(texts: pd.Series) -> pd.Series:
 
 
 def _no_failure(rows: pd.DataFrame) -> pd.Series:
-    """Return where both texts say the same but for capitals and punctuation, and the agent did not mean its form."""
+    """Return where the texts differ in capitals and punctuation only, and the agent did not mean its form."""
     edits = rows[["substitutions", "deletions", "insertions"]].sum(axis=1)
-    form = rows["error_types"].map(lambda labels: any(FORM.search(label) for label in labels)).astype(bool)
-    return (edits == 0) & ~(form & ~_confirmed(rows))
+    right = (edits == 0).astype(bool) & ~_confirmed(rows)
+    meant = rows.loc[right, "error_types"].map(lambda labels: any(FORM.search(label) for label in labels))
+    right[right] = ~meant.astype(bool)
+    return right
 
 
 def _confirmed(rows: pd.DataFrame) -> pd.Series:
@@ -176,16 +179,25 @@ def _confirmed(rows: pd.DataFrame) -> pd.Series:
 
 def _conflicting(rows: pd.DataFrame) -> pd.Series:
     """Return where one sound has several texts: one audio, one span of a recording, or one take without either."""
-    text = rows["corrected_transcript"].map(normalise).str.replace("'", "")  # "what's" and "whats" are one reading
-    span = ["recording_id", "speaker_id", "start", "end"]
+    audio = rows[["pcm_sha256"]]
     bare = rows["pcm_sha256"].isna()
-    spans = rows[span].where(bare & rows["start"].notna() & rows["recording_id"].notna())
+    spans = rows[_SPAN].where(bare & rows["start"].notna() & rows["recording_id"].notna())
     takes = rows[["recording_id"]].where(bare & rows["start"].isna())
-    return (
-        _several(text, rows[["pcm_sha256"]])
+    shared = _shared(audio) | _shared(spans.drop(columns="speaker_id")) | _shared(takes)
+    text = rows.loc[shared, "corrected_transcript"].map(normalise)
+    text = text.str.replace("'", "")  # "what's" and "whats" are one reading
+    audio, spans, takes = audio[shared], spans[shared], takes[shared]
+    found = (
+        _several(text, audio)
         | _several(text, spans, optional="speaker_id")
         | (_several(text, takes) & _alike(text, takes["recording_id"]))
     )
+    return found.reindex(rows.index, fill_value=False)
+
+
+def _shared(keys: pd.DataFrame) -> pd.Series:
+    """Return where another row has the same key, none of it missing."""
+    return keys.duplicated(keep=False) & keys.notna().all(axis=1)
 
 
 def _several(text: pd.Series, keys: pd.DataFrame, optional: str | None = None) -> pd.Series:

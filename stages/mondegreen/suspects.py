@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from rapidfuzz import fuzz, process
 
+from mondegreen.executor import spread
 from mondegreen.methods import by_people
 from mondegreen.numerals import read_out, tokens
 from mondegreen.tables import among
 from mondegreen.text import normalise
 
 Strengths = npt.NDArray[np.float64]
+Texts = npt.NDArray[np.object_]
 
 SIGNS = {
     "speaking_rate": "far more or fewer characters per second than people say in this data",
@@ -36,13 +39,18 @@ SUSPECT = 0.7
 CHANCE = 0.45
 """How alike (0..1, `rapidfuzz.fuzz.ratio`) two texts are that have nothing to do with each other."""
 
+_TEXTS = ("corrected_transcript", "original_transcript", "language")
+_PIECE = 50_000
+"""Cases whose words a worker reads out at once: about a second's work."""
 _DIGIT = re.compile(r"\d")
 _NEIGHBOURS = 3
 _MIN_CASES = 20  # with fewer there is no usual rate to be off
 _SHORT = 8  # characters: of shorter texts nothing can be said from how alike they are
 
 
-def rank(cases: pd.DataFrame, corrections: pd.DataFrame, heard: Sequence[dict[str, str]] = ()) -> pd.DataFrame:
+def rank(
+    cases: pd.DataFrame, corrections: pd.DataFrame, heard: Sequence[dict[str, str]] = (), *, engine: str = "local"
+) -> pd.DataFrame:
     """Return `case_id, score, reasons`, one row per case, most suspect first.
 
     `cases` are corrected cases with the columns of cases.parquet, `corrections` all corrections ever made, `heard` has,
@@ -50,7 +58,7 @@ def rank(cases: pd.DataFrame, corrections: pd.DataFrame, heard: Sequence[dict[st
     `SIGNS` that weigh at least 0.1, strongest first.
     """
     cases = cases.reset_index(drop=True)
-    said, original = _words(cases)
+    said, original = _words(cases, engine)
     common = _alike(said, original)
     signs = {
         "speaking_rate": _speaking_rate(cases, said),
@@ -86,28 +94,33 @@ def warning(found: dict[str, Any], total: int) -> list[str]:
     return [f"{found['cases']} of {total} valid corrections are suspect: data/suspects.parquet says which, and why"]
 
 
-def _words(cases: pd.DataFrame) -> tuple[list[str], list[str]]:
+def _words(cases: pd.DataFrame, engine: str) -> tuple[Texts, Texts]:
     """Return the corrections and the transcripts under `basic-1`, numbers read out: "25" is "twenty five"."""
+    texts = pa.Table.from_pandas(cases[list(_TEXTS)], preserve_index=False)
+    pieces = [texts.slice(start, _PIECE) for start in range(0, max(1, len(texts)), _PIECE)]
+    said, heard = zip(*spread(_plain, pieces, engine=engine), strict=True)
+    return np.concatenate(said), np.concatenate(heard)
+
+
+def _plain(texts: pa.Table) -> tuple[Texts, Texts]:
     said, heard = [], []
-    columns = (cases[name] for name in ("corrected_transcript", "original_transcript", "language"))
-    for corrected, original, tag in zip(*columns, strict=True):
-        language = None if pd.isna(tag) else str(tag)
+    for corrected, original, language in zip(*(texts[name].to_pylist() for name in _TEXTS), strict=True):
         both = [normalise(text, language) for text in (corrected, original)]
         if _DIGIT.search(both[0]) or _DIGIT.search(both[1]):
             spoken = read_out(tokens(corrected, language), tokens(original, language), language)
             both = [" ".join(words) for words in spoken]
         said.append(both[0])
         heard.append(both[1])
-    return said, heard
+    return np.array(said, object), np.array(heard, object)
 
 
-def _alike(one: Sequence[str], other: Sequence[str]) -> Strengths:
+def _alike(one: Texts, other: Texts) -> Strengths:
     """Return how much two texts have in common, pair by pair: 0 no more than by chance, 1 they are equal."""
     ratio = process.cpdist(one, other, scorer=fuzz.ratio, dtype=np.float64, workers=1) / 100
     return np.clip((ratio - CHANCE) / (1 - CHANCE), 0, 1)
 
 
-def _speaking_rate(cases: pd.DataFrame, said: Sequence[str]) -> Strengths:
+def _speaking_rate(cases: pd.DataFrame, said: Texts) -> Strengths:
     """Return how far the rate is off: from 2.5 robust standard deviations (1.4826 times the MAD) of its log, to 6.
 
     Nobody speaks that fast, but a clip may hold a pause: slow counts half.
@@ -125,7 +138,7 @@ def _speaking_rate(cases: pd.DataFrame, said: Sequence[str]) -> Strengths:
     return np.where(known, off, 0.0)
 
 
-def _words_dropped(said: Sequence[str], original: Sequence[str]) -> Strengths:
+def _words_dropped(said: Texts, original: Texts) -> Strengths:
     """Return how much longer one text is than the other: from twice, to four times; a few letters do not count."""
     lengths = np.array([[len(a), len(b)] for a, b in zip(said, original, strict=True)], np.float64).reshape(-1, 2) + 8
     ratio = np.abs(np.log2(lengths[:, 0] / lengths[:, 1]))
@@ -133,18 +146,14 @@ def _words_dropped(said: Sequence[str], original: Sequence[str]) -> Strengths:
     return np.where(both, np.clip(ratio - 1, 0, 1), 0.0)
 
 
-def _nothing_in_common(
-    cases: pd.DataFrame, said: Sequence[str], original: Sequence[str], common: Strengths
-) -> Strengths:
+def _nothing_in_common(cases: pd.DataFrame, said: Texts, original: Texts, common: Strengths) -> Strengths:
     """Return how little of the text was heard, as far as the recogniser was sure compared with its other cases."""
     both = np.array([min(len(a), len(b)) >= _SHORT for a, b in zip(said, original, strict=True)], bool)
     sure = cases.groupby("model_version", dropna=False)["model_confidence"].rank(pct=True).fillna(0.5)
     return np.where(both, (1 - common) ** 2 * sure.to_numpy(np.float64), 0.0)
 
 
-def _text_of_a_neighbour(
-    cases: pd.DataFrame, said: Sequence[str], original: Sequence[str], common: Strengths
-) -> Strengths:
+def _text_of_a_neighbour(cases: pd.DataFrame, said: Texts, original: Texts, common: Strengths) -> Strengths:
     """Return how much better the text fits what was heard in a clip nearby than what was heard in its own."""
     best = np.zeros(len(cases))
     long = np.array([len(text) >= _SHORT for text in said], bool)
@@ -154,21 +163,20 @@ def _text_of_a_neighbour(
         for step in range(1, _NEIGHBOURS + 1):
             near = np.flatnonzero(key[step:] == key[:-step])
             for here, there in ((index[near], index[near + step]), (index[near + step], index[near])):
-                fits = _alike([said[i] for i in here], [original[i] for i in there])
-                same = np.array([said[i] == said[j] for i, j in zip(here, there, strict=True)], bool)
-                np.maximum.at(best, here, np.where(same, 0.0, fits - common[here]))
+                fits = _alike(said[here], original[there])
+                better = np.where(said[here] == said[there], 0.0, fits - common[here])
+                best[here] = np.maximum(best[here], better)  # `here` names no case twice
     return np.where(long, np.clip(best, 0, 1), 0.0)
 
 
-def _second_opinion(said: Sequence[str], original: Sequence[str], heard: Sequence[dict[str, str]]) -> Strengths:
+def _second_opinion(said: Texts, original: Texts, heard: Sequence[dict[str, str]]) -> Strengths:
     """Return how much more like the transcript than like the correction another recogniser's text is, at most."""
     rows = [(i, normalise(text)) for i, texts in enumerate(heard) for text in texts.values() if said[i]]
     found = np.zeros(len(said))
     if rows:
-        index = np.array([i for i, _ in rows])
-        texts = [text for _, text in rows]
-        to_original, to_said = (_alike(texts, [side[i] for i in index]) for side in (original, said))
-        np.maximum.at(found, index, np.clip(to_original - to_said, 0, 1))
+        index, texts = np.array([i for i, _ in rows]), np.array([text for _, text in rows], object)
+        nearer = _alike(texts, original[index]) - _alike(texts, said[index])
+        np.maximum.at(found, index, np.clip(nearer, 0, 1))
     return found
 
 

@@ -70,6 +70,8 @@ def _kept(character: str) -> str:
 
 
 _TABLE = _Table()
+_ASCII = bytes(ord(_TABLE[ord(chr(point).lower())][:1]) for point in range(128)) + bytes(128)
+"""What most ASCII characters become, one for one; those that are read out become three."""
 _ACUTE_IS_APOSTROPHE = str.maketrans("´", "'")  # NFKC would take the acute accent apart into a space and a mark
 _TURKIC = str.maketrans("Iİ", "ıi")
 
@@ -78,7 +80,10 @@ def _basic(text: str, language: str | None) -> str:
     if language and text and language[:2].lower() in ("tr", "az") and language[2:3] in ("", "-", "_"):
         text = text.translate(_TURKIC)
     if text.isascii():
-        text = text.lower().translate(_TABLE)
+        if "%" in text or "$" in text or "&" in text or "+" in text:
+            text = text.lower().translate(_TABLE)
+        else:  # the same in half the time
+            text = text.encode().translate(_ASCII).decode()
     else:
         text = normalize("NFKC", text.translate(_ACUTE_IS_APOSTROPHE)).casefold().translate(_TABLE)
         text = _CHARACTER.sub(r" \1 ", normalize("NFKC", text))
