@@ -1,19 +1,24 @@
 """Publishing, against a real emulator: a release as plain files, complete or not to be used, the same for ever."""
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from cloud import Emulator, Faults, Proxy, run
+from cloud import HEALTHY, Emulator, Faults, Proxy, run
 from conftest import ROOT
 from mondegreen import publishing, repository
 from mondegreen.errors import RepositoryError
 from mondegreen.place import Place
+from states import PIPELINE, States, rows
 
 pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("cloud")]
 
@@ -40,6 +45,22 @@ Path("data/metrics").mkdir(exist_ok=True)
 Path("data/metrics/quality.json").write_text(json.dumps({"passed": True}))
 empty = pa.Table.from_pylist([], PERFORMANCE.arrow).to_pandas()
 tables.write(empty, "data/performance.parquet", PERFORMANCE)
+"""
+
+REPORT = """
+  report:
+    cmd: python report.py
+    deps: [report.py, data/splits.parquet]
+    outs: [data/report, data/performance.parquet]
+"""
+MAKE_REPORT = """
+from pathlib import Path
+import pyarrow as pa
+from mondegreen import tables
+from mondegreen.schemas import PERFORMANCE
+Path("data/report").mkdir()
+Path("data/report/report.json").write_text("{}")
+tables.write(pa.Table.from_pylist([], PERFORMANCE.arrow).to_pandas(), "data/performance.parquet", PERFORMANCE)
 """
 
 STAGES = """
@@ -79,8 +100,8 @@ def cloud(tmp_path: Path, monkeypatch):
         yield proxy
 
 
-def publish(repo: Path, version: str | None = "v1.0.0") -> publishing.Published:
-    return publishing.publish(publishing.gather(repo, version), Place("gs://bucket"))
+def publish(repo: Path, version: str | None = "v1.0.0", **options: float) -> publishing.Published:
+    return publishing.publish(publishing.gather(repo, version), Place("gs://bucket"), **options)
 
 
 def test_a_training_job_loads_a_release_without_git_and_dvc(repo: Path, cloud: Proxy, tmp_path: Path):
@@ -129,7 +150,7 @@ def test_another_content_under_a_published_version_is_refused(repo: Path, cloud:
     publish(repo)
     subprocess.run(["git", "-C", str(repo), "tag", "-f", "dataset@v1.0.0", "dataset@v2.0.0^{}"], check=True)
     try:
-        with pytest.raises(RepositoryError, match="holds another dataset"):
+        with pytest.raises(RepositoryError, match=r"is another dataset there .*never changes: make a new release"):
             publish(repo)
     finally:
         subprocess.run(["git", "-C", str(repo), "tag", "-f", "dataset@v1.0.0", "dataset@v2.0.0~1"], check=True)
@@ -148,6 +169,87 @@ def test_the_emulator_is_killed_and_restarted_in_the_middle(repo: Path, cloud: P
     cloud.faults = Faults(match="^POST", every=3, times=1, do=restart)
     assert publish(repo).new
     assert publish(repo).files == 0
+
+
+def test_kill_9_again_and_again_and_the_next_run_completes(repo: Path, cloud: Proxy):
+    command = [sys.executable, "-m", "mondegreen.cli", "publish", "v1.0.0", "--to", "gs://bucket"]
+    env = cloud.env(repo) | {"PYTHONPATH": str(ROOT / "stages")}
+    there: set[str] = set()
+    for at in (1, 3, 4):
+        with subprocess.Popen(command, cwd=repo, env=env, stdout=subprocess.DEVNULL) as process:
+            cloud.faults = Faults(match="^POST", every=at, times=1, do=process.kill)
+        assert process.returncode == -9
+        before, there = there, cloud.target.objects("bucket").keys()
+        assert before <= there
+        assert f"{BASE}/_COMPLETE" not in there
+    cloud.faults = HEALTHY
+    assert publish(repo).new
+    assert publish(repo).new is False
+    assert_last(cloud)
+
+
+def assert_last(cloud: Proxy) -> None:
+    """`_COMPLETE` came behind every file, and says what they are."""
+    found = cloud.target.objects("bucket", BASE)
+    assert max(found, key=lambda name: found[name]["timeCreated"]) == f"{BASE}/_COMPLETE"
+    manifest = json.loads(cloud.target.read("bucket", f"{BASE}/_COMPLETE"))
+    for name, each in manifest["files"].items():
+        assert hashlib.sha256(cloud.target.read("bucket", f"{BASE}/{name}")).hexdigest() == each["sha256"]
+
+
+def test_two_who_publish_the_same_at_once_are_both_right(repo: Path, cloud: Proxy):
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: publish(repo), range(2)))
+    assert {done.url for done in both} == {f"gs://bucket/{BASE}"}
+    assert_last(cloud)
+    assert publish(repo).files == 0
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_of_two_who_publish_different_things_under_one_version_one_is_refused(at: int, repo: Path, cloud: Proxy):
+    ours = publishing.gather(repo, "v1.0.0")
+    theirs = replace(publishing.gather(repo, "v2.0.0"), version="v1.0.0")
+    refusals = []
+
+    def meanwhile() -> None:
+        cloud.faults = HEALTHY
+        try:
+            publishing.publish(theirs, Place("gs://bucket"))
+        except RepositoryError as error:
+            refusals.append(str(error))
+
+    cloud.faults = Faults(match="^POST", every=at, times=1, do=meanwhile)
+    try:
+        publishing.publish(ours, Place("gs://bucket"))
+    except RepositoryError as error:
+        refusals.append(str(error))
+    [said] = refusals
+    assert "v1.0.0 is another dataset there" in said
+    assert_last(cloud)
+
+
+def test_a_release_is_published_and_read_as_it_is(tmp_path: Path, cloud: Proxy):
+    made = States(tmp_path / "clone")
+    made.write("dvc.yaml", PIPELINE.replace("artifacts:", REPORT + "artifacts:"))
+    made.tables(rows())
+    made.metrics()
+    made.write("report.py", f"import sys\nsys.path.insert(0, {str(ROOT / 'stages')!r})\n{MAKE_REPORT}")
+    made.commit("built")
+    said = made.mondegreen("release")
+    assert "dataset@v1.0.0" in made.git("tag"), said
+    said = made.mondegreen("publish", "--to", "gs://bucket", "--json")
+    assert json.loads(said)["version"] == "v1.0.0"
+    code = f"""
+        from datasets import load_dataset
+        url = "gs://bucket/{BASE}/splits.parquet"
+        found = load_dataset("parquet", data_files=url, cache_dir={str(tmp_path)!r}, split="train")
+        print(sorted(zip(found["case_id"], found["split"], found["corrected_transcript"])))
+        """
+    loaded = run(sys.executable, "-c", textwrap.dedent(code), cwd=tmp_path, env=cloud.env(tmp_path))
+    table = pd.read_parquet(made.root / "data/dataset/splits.parquet")
+    columns = (table[name] for name in ("case_id", "split", "corrected_transcript"))
+    assert str(sorted(zip(*columns, strict=True))) in loaded
+    assert_last(cloud)
 
 
 def test_what_was_interrupted_goes_on(repo: Path, cloud: Proxy):

@@ -45,6 +45,10 @@ class Place:
         """Store `content` under `name`, whatever was there."""
         self._put(name, content, new=False)
 
+    def make(self, name: str, content: bytes | Path) -> None:
+        """Store `content` under `name`; raises `FileExistsError` where anything is there: one of many can."""
+        self._put(name, content, new=True)
+
     def _put(self, name: str, content: bytes | Path, *, new: bool) -> None:
         size, md5 = _facts(content)
         try:

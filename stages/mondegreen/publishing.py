@@ -1,7 +1,8 @@
 """Publishing: a release's dataset as plain files, for training jobs that have neither Git nor DVC.
 
     finetuning_datasets/<version>/   the dataset's files, then `_COMPLETE`: without it, nothing there may be used
-    metadata/<version>/              the release's report and metrics, and how models did until then
+    metadata/<version>/              manifest.json, which claims the version for one content and comes first; the
+                                     release's report and metrics, and how models did until then
 
 What is published is read from the release, never from the work tree, and is the same whenever it is published again.
 """
@@ -9,20 +10,20 @@ What is published is read from the release, never from the work tree, and is the
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mondegreen import performance, repository, snapshot
+from mondegreen.carrying import PATIENCE, carry
 from mondegreen.environments import DATASETS, METADATA
-from mondegreen.errors import RepositoryError
+from mondegreen.errors import CloudError, RepositoryError
 from mondegreen.place import WORKERS, Place
 from mondegreen.reporting import METRICS
 from mondegreen.schemas import PERFORMANCE
 
-COMPLETE = "_COMPLETE"
+COMPLETE, MANIFEST = "_COMPLETE", "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -96,51 +97,79 @@ class Published:
     """It was not complete before."""
 
 
-def publish(found: Publication, place: Place, advance: Callable[[int], object] = lambda size: None) -> Published:
+def publish(
+    found: Publication,
+    place: Place,
+    advance: Callable[[int], object] = lambda size: None,
+    *,
+    patience: float = PATIENCE,
+) -> Published:
     """Put a release into the bucket `place`: every file, then `_COMPLETE`; again, only what is lost or damaged there.
 
-    Raises `RepositoryError` where another content has this version, `CloudError` where the bucket can't be used;
-    running it again goes on.
+    Raises `RepositoryError` where another content has this version, also when somebody publishes it just now;
+    `CloudError` where the bucket can't be used, or nothing gets through for `patience` seconds. Run again, it goes on.
     """
     place.check()
-    base = f"{DATASETS}/{found.version}"
-    complete = _existing(place, f"{base}/{COMPLETE}")
-    if complete and complete.get("files") != found.manifest["files"]:
-        raise RepositoryError(
-            f"{place.url}/{base} holds another dataset (of commit {str(complete.get('commit'))[:12]}): a published "
-            f"version never changes; make a new release"
-        )
-    strange = sorted(place.tree(base).keys() - found.files.keys() - {COMPLETE})
+    base, about = f"{DATASETS}/{found.version}", f"{METADATA}/{found.version}"
+    there = place.tree(base)
+    complete = COMPLETE in there
+    _claim(found, place, complete=complete)
+    strange = sorted(there.keys() - found.files.keys() - {COMPLETE})
     if strange:
         raise RepositoryError(
             f"{place.url}/{base} holds files that are not of this release, such as {strange[0]}: remove them, or make "
             f"a new release"
         )
     wanted: dict[str, bytes | Path] = {f"{base}/{name}": path for name, path in found.files.items()}
-    wanted |= {f"{METADATA}/{found.version}/{name}": content for name, content in found.metadata.items()}
-    with ThreadPoolExecutor(WORKERS) as pool:
-        sizes = pool.map(lambda name: _bring(place, name, wanted[name], advance), wanted)
-        sent = [size for size in sizes if size]
-    if not complete:
-        place.replace(f"{base}/{COMPLETE}", _json(found.manifest))
+    wanted |= {f"{about}/{name}": content for name, content in found.metadata.items()}
+    sent: list[int] = []
+
+    def bring(name: str) -> None:
+        size = _size(wanted[name])
+        if not place.holds(name, wanted[name]):
+            place.replace(name, wanted[name])
+            sent.append(size)
+        advance(size)
+
+    failed = carry(wanted, bring, jobs=WORKERS, patience=patience)
+    if not failed and not complete:
+        failed = carry(
+            [f"{base}/{COMPLETE}"], lambda name: place.replace(name, _json(found.manifest)), patience=patience
+        )
+    if failed:
+        name, why = min(failed.items())
+        raise CloudError(f"{len(failed)} files were not published, such as {name}: {why}. Run this again: it goes on")
     return Published(f"{place.url}/{base}", len(sent), sum(sent), not complete)
 
 
-def _bring(place: Place, name: str, content: bytes | Path, advance: Callable[[int], object]) -> int:
-    """Put a file where it is not there as it is; return its size if it was sent."""
-    size = len(content) if isinstance(content, bytes) else content.stat().st_size
-    sent = not place.holds(name, content)
-    if sent:
-        place.replace(name, content)
-    advance(size)
-    return size if sent else 0
+def _claim(found: Publication, place: Place, *, complete: bool) -> None:
+    """Make sure that the version is for this content alone, whoever else publishes it just now.
+
+    Of many who ask at once to make the manifest that claims it, the service lets one; the others read it.
+    """
+    name = f"{DATASETS}/{found.version}/{COMPLETE}" if complete else f"{METADATA}/{found.version}/{MANIFEST}"
+    try:
+        if not complete:
+            place.make(name, _json(found.manifest))
+            return
+    except FileExistsError:
+        pass
+    there = _read(place, name)
+    if there.get("files") != found.manifest["files"]:
+        raise RepositoryError(
+            f"{place.url}/{name}: {found.version} is another dataset there (of commit {str(there.get('commit'))[:12]})"
+            + (", and a published version never changes" if complete else ", which somebody has begun to publish")
+            + ": make a new release"
+        )
 
 
-def _existing(place: Place, name: str) -> dict[str, Any] | None:
+def _size(content: bytes | Path) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _read(place: Place, name: str) -> dict[str, Any]:
     try:
         return dict(json.loads(place.read(name)))
-    except FileNotFoundError:
-        return None
     except (ValueError, TypeError) as error:
         raise RepositoryError(f"{place.url}/{name} is damaged: remove it, then publish again") from error
 

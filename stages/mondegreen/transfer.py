@@ -4,25 +4,18 @@ Written beside `dvc push` and `dvc pull`, for the same remotes, because DVC take
 that its files are there, checks out although objects are missing, and tries a dead server for minutes.
 """
 
-import errno
-import random
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 
 from mondegreen import repository, snapshot
+from mondegreen.carrying import JOBS, PATIENCE, carry
 from mondegreen.cloud import Advance, Bucket, Stored
-from mondegreen.errors import CloudError, DamagedError, RepositoryError, UnreachableError
+from mondegreen.errors import RepositoryError
 from mondegreen.objects import FOLDER, Object, Store, md5_of
 from mondegreen.terminal import progress
-
-JOBS = 16
-PATIENCE = 120.0
-"""Seconds without an object getting through, after which a transfer gives up."""
 
 _SINGLE = 100
 """Up to so many objects are asked for, or sent, one by one; for more there are quicker ways."""
@@ -190,74 +183,6 @@ def _bring(store: Store, items: list[Object], jobs: int, patience: float) -> tup
     with progress(size, "B", f"pulling from {store.place}", scale=True) as advance:
         failed = carry(items, lambda item: store.bring(item.md5, advance), jobs=jobs, patience=patience)
     return [item for item in items if item not in failed], failed
-
-
-def carry(
-    items: Iterable[Object], work: Callable[[Object], None], *, jobs: int = JOBS, patience: float = PATIENCE
-) -> dict[Object, str]:
-    """Do `work` for each item; return what could not be done, and why.
-
-    What nobody answered to is done again after a growing, jittered pause, until nothing has got through for `patience`
-    seconds. A refusal (`CloudError`) or a full disk ends everything.
-    """
-    waiting, pause = list(items), 1.0
-    failed: dict[Object, str] = {}
-    latest = time.monotonic()
-    while waiting:
-        done, again, hopeless = _once(waiting, work, jobs)
-        failed |= hopeless
-        waiting = [item for item in waiting if item not in done and item not in hopeless]
-        if done:
-            latest, pause = time.monotonic(), 1.0
-        if waiting and time.monotonic() - latest > patience:
-            why = next(iter(again.values()))
-            return failed | {item: again.get(item, f"was not tried: {why}") for item in waiting}
-        if waiting:
-            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311, no secret
-            pause = min(2 * pause, 30.0)
-    return failed
-
-
-def _once(
-    items: list[Object], work: Callable[[Object], None], jobs: int
-) -> tuple[set[Object], dict[Object, str], dict[Object, str]]:
-    """Return what was done, what may be tried again, and what is hopeless; the rest was not tried."""
-    done: set[Object] = set()
-    again: dict[Object, str] = {}
-    hopeless: dict[Object, str] = {}
-    stop, in_vain = Event(), 0
-
-    def one(item: Object) -> None:
-        nonlocal in_vain
-        if stop.is_set():
-            return
-        try:
-            work(item)
-        except UnreachableError as error:
-            again[item] = str(error)
-            in_vain += 1
-            if in_vain >= jobs:  # as many in a row: nobody is there
-                stop.set()
-        except (DamagedError, FileNotFoundError) as error:
-            hopeless[item] = str(error) if isinstance(error, DamagedError) else "the remote does not have it"
-        except BaseException:
-            stop.set()
-            raise
-        else:
-            done.add(item)
-            in_vain = 0
-
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            list(pool.map(one, items))
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise RepositoryError(f"the disk is full: {error}. Make room, then run this again") from error
-            raise CloudError(f"the transfer stopped: {error}") from error
-        except KeyboardInterrupt:
-            stop.set()
-            raise
-    return done, again, hopeless
 
 
 def _by_path(problems: dict[Object, str]) -> dict[str, str]:

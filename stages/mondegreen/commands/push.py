@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from mondegreen import repository, snapshot, transfer
+from mondegreen import carrying, repository, snapshot, transfer
 from mondegreen.errors import CloudError
 from mondegreen.objects import Store
 from mondegreen.terminal import plain
@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Declare what pull has, too."""
     parser.add_argument("--environment", metavar="NAME", help="default: the chosen one, see mondegreen environment")
-    parser.add_argument("--jobs", type=int, default=transfer.JOBS, metavar="N", help="transfers at once (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=carrying.JOBS, metavar="N", help="transfers at once (%(default)s)")
     parser.add_argument(
         "--patience",
         type=float,
-        default=transfer.PATIENCE,
+        default=carrying.PATIENCE,
         metavar="SECONDS",
         help="give up when nothing got through for so long (%(default)g)",
     )
