@@ -10,7 +10,7 @@ from mondegreen import batches, cases, executor, log, params, performance, table
 from mondegreen.errors import DataError
 from mondegreen.measured import measured
 from mondegreen.precision import precision
-from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, MEASURES, PERFORMANCE, UTTERANCES
+from mondegreen.schemas import CASES, CORRECTIONS, HEARINGS, INFERENCES, MEASURES, PERFORMANCE, UTTERANCES
 from mondegreen.shelf import Shelf
 from mondegreen.stage import run
 
@@ -112,6 +112,7 @@ def main() -> None:
     spoken = utterances.gather(events, batches.audio_index(RAW), settings.normaliser)
     tables.write(spoken, "data/utterances.parquet", UTTERANCES)
     tables.write(ranked, "data/corrections.parquet", CORRECTIONS)
+    tables.write(events["hearing"].sort_values("event_id"), "data/hearings.parquet", HEARINGS)
     tables.write(events["inference"].sort_values("event_id"), "data/inferences.parquet", INFERENCES)
     tables.write(events["performance"].sort_values("event_id"), "data/performance.parquet", PERFORMANCE)
     tables.write_json(performance_metrics(events["performance"]), "data/metrics/performance.json")

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from mondegreen import executor, params, quality, suspects, tables, witnesses
-from mondegreen.schemas import CASES, CORRECTIONS, REJECTED, SUSPECTS, UTTERANCES, VALID
+from mondegreen.schemas import CASES, CORRECTIONS, HEARINGS, REJECTED, SUSPECTS, UTTERANCES, VALID
 from mondegreen.stage import run
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     tables.write(found.valid, "data/valid.parquet", VALID)
     tables.write(found.rejected, "data/rejected.parquet", REJECTED)
     corrections = tables.read("data/corrections.parquet", CORRECTIONS)
-    heard = witnesses.transcripts(cases, corrections)
+    heard = witnesses.transcripts(cases, corrections, tables.read("data/hearings.parquet", HEARINGS))
     others = [heard(row) for row in found.valid[witnesses.ASKED].to_dict("records")]
     ranked = suspects.rank(found.valid, corrections, others, engine=executor.engine())
     tables.write(ranked, "data/suspects.parquet", SUSPECTS)

@@ -243,6 +243,41 @@ def test_auto_hears_audio_of_batches_and_of_the_inbox(repository: Path, monkeypa
     assert "spoken" in {row["case_id"] for row in json.loads(capsys.readouterr().out)["suggestions"]}
 
 
+def test_a_check_listens_to_what_people_corrected_and_corrects_nothing(repository: Path, capsys):
+    pytest.importorskip("pocketsphinx")
+    packs = sorted((ROOT / "data/raw/sample").glob("audio-*.parquet"))
+    clips = pq.read_table(packs[0], columns=["bytes"]).column(0)
+    own = {"model_version": "pocketsphinx-5", "original_transcript": "it misheard this itself"}
+    with Recorder(repository / "data/inbox") as recorder:
+        recorder.failure(clips[6].as_py(), original_transcript="nonsense", case_id="spoken", model_version="asr-1")
+        recorder.failure(clips[4].as_py(), case_id="relative", **own)
+        for case_id in ("spoken", "relative"):
+            recorder.correction(case_id, "What a person heard.", author="ann")
+    before = correcting.read(repository, repository / "data/inbox")
+    assert main(["correct", "--auto", "second-recogniser", "--check", "--dry-run"]) == 0
+    assert "  ? the the hallway" in capsys.readouterr().out
+    assert main(["correct", "--auto", "second-recogniser", "--check"]) == 0
+    assert "listened to 1 of 2 cases that people corrected; 1 without audio" in capsys.readouterr().out
+    cases, ranked, hearings = correcting.read_all(repository, repository / "data/inbox")
+    [heard] = hearings.to_dict("records")
+    assert (heard["case_id"], heard["model_version"]) == ("spoken", "pocketsphinx-wide")
+    assert heard["transcript"]
+    assert len(ranked) == len(before[1])
+    assert cases["corrected_transcript"].equals(before[0]["corrected_transcript"])
+    assert heard["transcript"] not in [case["transcripts"] for case in correcting.waiting(cases, ranked)]
+    assert main(["correct", "--auto", "second-recogniser", "--check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["heard"] == [], "nothing is listened to twice"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--auto", "consensus"], ["--auto", "loop-removal"], ["--auto", "second-recogniser", "--min-confidence", "0.5"]],
+)
+def test_a_check_is_for_those_who_listen(repository: Path, wrong: list[str], capsys):
+    assert main(["correct", *wrong, "--check"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_auto_is_asked_for_properly(repository: Path, capsys):
     assert main(["correct", "--auto", "list"]) == 0
     assert capsys.readouterr().out.split() == correctors.names()

@@ -39,6 +39,7 @@ def test_every_kind_of_event(recorder: Recorder):
     case_id = recorder.failure(None, original_transcript="")
     recorder.correction(case_id, "kiss the sky", author="ann")
     recorder.review(case_id, "unsure", author="ann")
+    recorder.hearing(case_id, "kiss a sky", model_version="ears", model_confidence=0.5)
     recorder.inference(inference_time=0.5, failed=True, audio_seconds=2.0)
     recorder.record("utterance", audio=recorder.store(sound()), transcript="the sky", source="readings")
     recorder.performance(wer=0.12, cer=0.06, model_version="m1", loss=0.3)
@@ -47,7 +48,7 @@ def test_every_kind_of_event(recorder: Recorder):
     recorder.withdrawal(reason="asked to", speaker_id="s1")
     recorder.record("erasure", asked="0" * 64, line="1" * 64)
     assert [event["event"] for event in recorded(recorder.path)] == list(events.FIELDS)
-    assert recorded(recorder.path)[5]["metrics"] == {"loss": 0.3}
+    assert recorded(recorder.path)[6]["metrics"] == {"loss": 0.3}
 
 
 @pytest.mark.parametrize("ext", [".WAV", "", ".tar.gz/x", ".ünïcode", ".averyveryverylongextension"])

@@ -26,7 +26,7 @@ from mondegreen.review.desk import THIRD_LOOK, Desk
 from mondegreen.review.leases import SECONDS, Leases
 from mondegreen.review.server import Server
 from mondegreen.review.sounds import Sounds
-from mondegreen.review.suspicion import Suspicion
+from mondegreen.review.suspicion import Suspicion, suspicion
 
 HOSTILE = "</textarea></p><script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x1b[31m\u202etxt&amp;"
 HEARD = {"worst": "kiss this guy", "middle": "there's a bathroom on the right", "least": "hold me closer tony danza"}
@@ -82,6 +82,18 @@ def test_a_decision_is_an_event_before_the_next_case(inbox: Path):
         "worst": "kiss the sky",
         "middle": "",
     }
+
+
+def test_today_counts_what_was_decided_on_the_page(inbox: Path, recorder: Recorder):
+    with desk(inbox) as ann:
+        ann.decide("worst", "correct", "kiss the sky")
+        recorder.correction("middle", "from a file", author="ann")
+        recorder.review("least", "unsure", author="ann")
+        shown(ann)
+        assert (ann.progress().done, ann.progress().today) == (3, 1)
+        ann.undo()
+        assert ann.progress().today == 0
+        assert ann.undo() is None, "what came from elsewhere is not the page's to take back"
 
 
 def test_undo_appends_an_event_and_shows_the_case_with_its_text_again(inbox: Path):
@@ -212,6 +224,29 @@ def test_a_suspect_case_shows_what_people_said_and_that_it_says_silence(inbox: P
         sheet = ann.next()
         assert sheet.notice.endswith("The correction says that nobody speaks")
         assert [(each.text, each.method) for each in sheet.suggestions][:1] == [("kiss the sky", "another person")]
+
+
+def test_suspects_that_come_up_are_in_the_queue_of_an_open_page(tmp_path: Path):
+    """One who checks meanwhile, ingests and builds has not to tell the one at the page."""
+    inbox, table = tmp_path / "data/inbox", tmp_path / "data/suspects.parquet"
+    for folder in (tmp_path / ".dvc", tmp_path / "data/raw"):
+        folder.mkdir(parents=True)
+    for file in (tmp_path / "dvc.yaml", table):
+        file.touch()
+    with Recorder(inbox) as recorder:
+        recorder.failure(None, original_transcript="kiss a sky", case_id="sky", model_version="asr-1")
+        recorder.correction("sky", "kiss the sky", author="ann")
+        found = suspicion(inbox)
+        assert found.found == {}
+        with desk(inbox, suspicion=found) as cid:
+            assert shown(cid) is None
+            recorder.correction("sky", "miss a pie", author="bob")
+            assert shown(cid) is None, "nothing was built since: nothing is ranked again"
+            table.unlink()
+            assert shown(cid) is None, "it is being built"
+            table.write_text("anew")
+            assert cid.next().notice.startswith("Suspect")
+            assert cid.progress().total == 1
 
 
 # -- two people

@@ -1,5 +1,6 @@
 """Suspect corrections: each sign is found, and a wrong one comes to the top."""
 
+import random
 from typing import Any
 
 import pandas as pd
@@ -98,8 +99,16 @@ def test_what_else_was_heard():
             "undone": False,
         }
     )
-    others = witnesses.transcripts(case_table(made), corrections)
-    assert others(made[0]) == {"ears": "kiss this guy 1", "whisper/small": "kiss a sky"}
+    hearings = pd.DataFrame(
+        {
+            "event_id": list("123"),
+            "case_id": "case-00000",
+            "model_version": ["w2v", "asr-9", "deaf"],
+            "transcript": ["kiss the pie", "no witness", " "],
+        }
+    )
+    others = witnesses.transcripts(case_table(made), corrections, hearings)
+    assert others(made[0]) == {"ears": "kiss this guy 1", "whisper/small": "kiss a sky", "w2v": "kiss the pie"}
     assert others(made[1]) == {"asr-1": "kiss this guy 0"}
 
 
@@ -109,3 +118,38 @@ def test_versions_of_one_recogniser_are_one_family():
     assert witnesses.family("faster-whisper/small") == witnesses.family("transformers/openai/whisper-tiny") == "whisper"
     assert witnesses.family(None) == ""
     assert witnesses.family("7b") == "7b"
+
+
+def misheard(text: str, rng: random.Random, share: float) -> str:
+    """Return `text` with that share of its words replaced by others."""
+    words = " ".join(TEXTS).split()
+    return " ".join(rng.choice(words) if rng.random() < share else word for word in text.split())
+
+
+def test_a_second_opinion_finds_more_wrong_corrections():
+    """Of 120 cases misheard in half of their words, ten are corrected wrongly: without their last third."""
+    rng = random.Random(7)
+    words = " ".join(TEXTS).split()
+    texts = [" ".join(rng.choice(words) for _ in range(rng.randrange(9, 16))) for _ in range(120)]
+    wrong = set(rng.sample(range(120), 10))
+    made, opinions = [], list[dict[str, str]]()
+    for number, text in enumerate(texts):
+        said = " ".join(text.split()[: len(text.split()) * 2 // 3]) if number in wrong else text
+        original = misheard(text, rng, 0.5)
+        made.append(case_row(number, corrected_transcript=said, original_transcript=original, duration=len(text) / 14))
+        opinions.append({"whisper": misheard(text, rng, 0.1)})
+
+    def found(heard: list[dict[str, str]]) -> int:
+        first = suspects.rank(case_table(made), NO_CORRECTIONS, heard)["case_id"][:10]
+        return sum(int(case_id.removeprefix("case-")) in wrong for case_id in first)
+
+    assert found(opinions) >= 8
+    assert found(opinions) > found([])
+
+
+def test_a_recogniser_that_hears_the_correction_speaks_for_it():
+    made = rows(corrected_transcript="zigzag jukebox hymn by pyx", model_confidence=1.0)
+    accused = first(made)
+    heard = [{"asr-2": "zigzag jukebox hymn by pyx"} if number == 7 else {} for number in range(24)]
+    ranked = suspects.rank(case_table(made), NO_CORRECTIONS, heard).set_index("case_id")
+    assert (accused["case_id"], ranked.loc["case-00007", "score"]) == ("case-00007", 0)

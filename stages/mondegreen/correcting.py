@@ -10,6 +10,7 @@ from mondegreen import batches, cases, live, witnesses
 from mondegreen.correctors import Corrector, Suggestion
 from mondegreen.methods import HUMAN, by_people
 from mondegreen.rules import FORM
+from mondegreen.tables import among
 from mondegreen.text import normalise
 
 OUTCOMES = ("suggested", "nothing", "unsure", "same_words")
@@ -18,9 +19,14 @@ OUTCOMES = ("suggested", "nothing", "unsure", "same_words")
 
 def read(root: Path, inbox: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the cases and all corrections as of now, ingested or not (see `cases.fold` and `cases.rank`)."""
+    return read_all(root, inbox)[:2]
+
+
+def read_all(root: Path, inbox: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the cases, all corrections, and what recognisers heard as witnesses, as of now."""
     events = live.read(inbox)
     ranked = cases.rank(events)
-    return cases.fold(events, ranked, batches.audio_index(root / "data/raw")), ranked
+    return cases.fold(events, ranked, batches.audio_index(root / "data/raw")), ranked, events["hearing"]
 
 
 def waiting(found: pd.DataFrame, ranked: pd.DataFrame, method: str | None = None) -> list[dict[str, Any]]:
@@ -40,6 +46,19 @@ def rows(found: pd.DataFrame, ranked: pd.DataFrame, case_ids: Iterable[str]) -> 
     chosen = found[found["case_id"].isin(set(case_ids))]
     plain = chosen.astype(object).where(chosen.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} | {"transcripts": heard(row)} for row in plain]
+
+
+def unheard(
+    found: pd.DataFrame, ranked: pd.DataFrame, hearings: pd.DataFrame, model_version: str
+) -> list[dict[str, Any]]:
+    """Return the cases with speech that people corrected and `model_version` has not listened to, sorted by case_id.
+
+    Those that its own family misheard are none: of them it could give no second opinion (`witnesses.family`).
+    """
+    heard = among(found["case_id"], hearings.loc[hearings["model_version"] == model_version, "case_id"])
+    asked = by_people(found["correction_method"]) & ~found["withdrawn"] & found["is_speech"].fillna(True).astype(bool)
+    relative = found["model_version"].map(witnesses.family) == witnesses.family(model_version)
+    return rows(found, ranked, found.loc[asked & ~heard & ~relative, "case_id"])
 
 
 def said(found: pd.DataFrame) -> list[str]:

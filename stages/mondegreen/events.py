@@ -159,6 +159,13 @@ FIELDS: dict[str, dict[str, Check]] = {
         "author": _identifier,
         "metadata": _metadata,
     },
+    "hearing": {
+        "case_id": _identifier,
+        "transcript": _text,
+        "model_version": _identifier,
+        "model_confidence": _share,
+        "metadata": _metadata,
+    },
     "inference": {
         "inference_time": _seconds,
         "model_version": _identifier,
@@ -205,8 +212,9 @@ FIELDS: dict[str, dict[str, Check]] = {
 }
 """Every kind of event, with the check of each field it may have.
 
-An `erasure` stands in the place of an event that was erased, with its id and time: `asked` and `line` are the SHA-256
-of the id that was asked for and of the line that stood there.
+A `hearing` is what another recogniser made of a case's sound: a witness, never a correction. An `erasure` stands in the
+place of an event that was erased, with its id and time: `asked` and `line` are the SHA-256 of the id that was asked for
+and of the line that stood there.
 """
 
 MEASURED_ON = ("test_set", "normaliser")
@@ -216,6 +224,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "failure": ("case_id", "original_transcript"),
     "correction": ("case_id", "corrected_transcript", "method"),
     "review": ("case_id", "decision"),
+    "hearing": ("case_id", "transcript", "model_version"),
     "inference": ("failed",),
     "utterance": ("transcript", "source"),
     "performance": ("wer", "cer"),

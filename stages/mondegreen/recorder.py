@@ -170,6 +170,28 @@ class Recorder:
         """
         self.record("review", case_id=case_id, decision=decision, undoes=undoes, author=author, metadata=metadata)
 
+    def hearing(
+        self,
+        case_id: str,
+        transcript: str,
+        *,
+        model_version: str,
+        model_confidence: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record what another recogniser made of a case's sound, '' where it heard nothing: a witness.
+
+        It never becomes a correction, or text to train on.
+        """
+        self.record(
+            "hearing",
+            case_id=case_id,
+            transcript=transcript,
+            model_version=model_version,
+            model_confidence=model_confidence,
+            metadata=metadata,
+        )
+
     def inference(
         self,
         *,

@@ -83,6 +83,17 @@ _CORRECTION = {
     "known_case": pa.bool_(),
 }
 
+_HEARING = {
+    "case_id": _STRING,
+    "event_id": _STRING,
+    "batch": _STRING,
+    "recorded_at": _TIME,
+    "transcript": _STRING,
+    "model_version": _STRING,
+    "model_confidence": pa.float64(),
+    "metadata": _STRING,
+}
+
 _INFERENCE = {
     "event_id": _STRING,
     "batch": _STRING,
@@ -144,6 +155,9 @@ CASES = _table("cases", _CASE, _CASE_REQUIRED, "case_id")
 
 CORRECTIONS = _table("corrections", _CORRECTION, set(_CORRECTION) - {"author", "is_speech", "metadata"}, "event_id")
 """One row per correction ever made, whether it won or not, whether its case is known or not."""
+
+HEARINGS = _table("hearings", _HEARING, set(_HEARING) - {"model_confidence", "metadata"}, "event_id")
+"""One row per time that another recogniser listened to a case: witnesses, of which nothing is ever trained on."""
 
 INFERENCES = _table("inferences", _INFERENCE, {"event_id", "batch", "recorded_at", "failed"}, "event_id")
 """One row per run of the recogniser."""

@@ -1,7 +1,8 @@
 """Suspect corrections: which of the corrections are probably wrong, and why.
 
 Each sign is a strength in 0..1; a case's score is 1 minus the product of what the signs leave open, so that two weak
-signs make a strong one. Nothing is rejected for it: it is an order in which a person looks again.
+signs make a strong one. Where another recogniser hears the correction, what the text itself looks like counts for less.
+Nothing is rejected for it: it is an order in which a person looks again.
 """
 
 import re
@@ -60,15 +61,18 @@ def rank(
     cases = cases.reset_index(drop=True)
     said, original = _words(cases, engine)
     common = _alike(said, original)
+    against, in_favour = _opinions(said, original, heard)
     signs = {
         "speaking_rate": _speaking_rate(cases, said),
         "words_dropped": _words_dropped(said, original),
         "nothing_in_common": _nothing_in_common(cases, said, original, common),
         "text_of_a_neighbour": _text_of_a_neighbour(cases, said, original, common),
-        "second_opinion": _second_opinion(said, original, heard),
+        "second_opinion": against,
         "annotators_apart": _annotators_apart(cases, corrections),
     }
     strengths = np.column_stack([signs[name] for name in SIGNS]).reshape(len(cases), len(SIGNS))
+    of_the_text = [name not in ("second_opinion", "annotators_apart") for name in SIGNS]
+    strengths[:, of_the_text] *= (1 - in_favour)[:, np.newaxis]
     order = np.argsort(-strengths, axis=1, kind="stable")
     names = np.array(list(SIGNS))
     reasons = [[str(names[sign]) for sign in row if strengths[index, sign] >= 0.1] for index, row in enumerate(order)]
@@ -169,15 +173,19 @@ def _text_of_a_neighbour(cases: pd.DataFrame, said: Texts, original: Texts, comm
     return np.where(long, np.clip(best, 0, 1), 0.0)
 
 
-def _second_opinion(said: Texts, original: Texts, heard: Sequence[dict[str, str]]) -> Strengths:
-    """Return how much more like the transcript than like the correction another recogniser's text is, at most."""
+def _opinions(said: Texts, original: Texts, heard: Sequence[dict[str, str]]) -> tuple[Strengths, Strengths]:
+    """Return how far other recognisers' texts speak against the correction, and how far for it, at most.
+
+    Against it: they are more like the transcript. For it: they are the correction, and not the transcript.
+    """
     rows = [(i, normalise(text)) for i, texts in enumerate(heard) for text in texts.values() if said[i]]
-    found = np.zeros(len(said))
+    against, in_favour = np.zeros(len(said)), np.zeros(len(said))
     if rows:
         index, texts = np.array([i for i, _ in rows]), np.array([text for _, text in rows], object)
-        nearer = _alike(texts, original[index]) - _alike(texts, said[index])
-        np.maximum.at(found, index, np.clip(nearer, 0, 1))
-    return found
+        to_original, to_said = _alike(texts, original[index]), _alike(texts, said[index])
+        np.maximum.at(against, index, np.clip(to_original - to_said, 0, 1))
+        np.maximum.at(in_favour, index, np.where(to_said > to_original, to_said**2, 0))
+    return against, in_favour
 
 
 def _annotators_apart(cases: pd.DataFrame, corrections: pd.DataFrame) -> Strengths:

@@ -33,10 +33,11 @@ _MEASURED = ("detected_error_types", "wer", "cer", "duration", "audio_error", "c
 class Trace:
     """The way of a case, in its order; None or empty where it has not come so far.
 
-    `failure` is the event; `segment` the spool's file while it waits in the inbox, then `batch` and the `commit` that
-    added it. `corrections` and `reviews` oldest first, each with what became of it. `measured`: what stage collect
-    found. `reasons`: why validate rejected it. `component`: its size, and `links` by key to the other cases.
-    `releases`: version and split, oldest first. Of a withdrawn case, what was said is None.
+    `failure` is the event; `segment` the spool's file while it waits in the inbox, then `batch` and the `commit`
+    that added it. `hearings` are what other recognisers heard as witnesses; `corrections` and `reviews` oldest
+    first, each with what became of it. `measured`: what stage collect found. `reasons`: why validate rejected it.
+    `component`: its size, and `links` by key to the other cases. `releases`: version and split, oldest first. Of a
+    withdrawn case, what was said is None.
     """
 
     case_id: str
@@ -45,6 +46,7 @@ class Trace:
     segment: str
     batch: str
     commit: dict[str, str] | None
+    hearings: list[dict[str, Any]]
     corrections: list[dict[str, Any]]
     reviews: list[dict[str, Any]]
     withdrawals: list[dict[str, Any]]
@@ -80,6 +82,7 @@ def trace(root: Path, case_id: str) -> Trace:
         segment=failure["segment"],
         batch=failure["batch"],
         commit=_commit(root, failure["batch"]) if failure["batch"] else None,
+        hearings=[event for event in events if event["event"] == "hearing"],
         corrections=_corrections(events),
         reviews=[event for event in events if event["event"] == "review"],
         withdrawals=withdrawals,
@@ -100,6 +103,7 @@ def _hidden(found: Trace) -> Trace:
     return replace(
         found,
         failure=found.failure | {"original_transcript": None},
+        hearings=[event | {"transcript": None} for event in found.hearings],
         corrections=[event | {"corrected_transcript": None} for event in found.corrections],
         measured=found.measured and found.measured | {"corrected_transcript": None},
     )

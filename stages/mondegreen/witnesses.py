@@ -13,12 +13,14 @@ ASKED = ["case_id", "audio_sha256", "pcm_sha256", *SPAN, "model_version"]
 """What has to be known of a case to tell what else was heard."""
 
 
-def transcripts(found: pd.DataFrame, ranked: pd.DataFrame) -> Callable[[dict[Any, Any]], dict[str, str]]:
+def transcripts(
+    found: pd.DataFrame, ranked: pd.DataFrame, hearings: pd.DataFrame | None = None
+) -> Callable[[dict[Any, Any]], dict[str, str]]:
     """Return a function of a case (its columns `ASKED`) that gives what other recognisers made of its sound.
 
     It gives their texts by model version: the transcripts of other cases of the same sound, or of the same span of a
-    recording, and what models proposed as corrections of the case. What bears the name of the case's own family is no
-    other.
+    recording, what models proposed as corrections of the case, and what they heard in it as witnesses (`hearings`).
+    What bears the name of the case's own family is no other.
     """
     keep = found[found["model_version"].notna() & ~found["withdrawn"]]
     heard: defaultdict[tuple[Any, ...], dict[str, str]] = defaultdict(dict)
@@ -33,6 +35,9 @@ def transcripts(found: pd.DataFrame, ranked: pd.DataFrame) -> Callable[[dict[Any
     proposed: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for case_id, method, text in zip(models["case_id"], models["method"], models["corrected_transcript"], strict=True):
         proposed[case_id][method.removeprefix("model:")] = text
+    for row in [] if hearings is None else hearings.sort_values("event_id").to_dict("records"):
+        if row["transcript"].strip():
+            proposed[row["case_id"]][row["model_version"]] = row["transcript"]
 
     def others(row: dict[Any, Any]) -> dict[str, str]:
         spans = heard.get(tuple(row[name] for name in SPAN), {})

@@ -12,7 +12,8 @@ from mondegreen.terminal import plain
 EXAMPLE = (
     "mondegreen correct 01a2045f-ab92-77e8-ad91-6837b22bb20f 'kiss the sky' --author ann\n"
     "  mondegreen correct --from corrections.csv --author ann\n"
-    "  mondegreen correct --auto second-recogniser --min-confidence 0.5 --dry-run"
+    "  mondegreen correct --auto second-recogniser --min-confidence 0.5 --dry-run\n"
+    "  mondegreen correct --auto second-recogniser --check"
 )
 
 
@@ -32,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--author", metavar="NAME", help="who says so")
     parser.add_argument("--no-speech", action="store_true", help="nobody speaks in it: silence or noise")
     parser.add_argument("--min-confidence", type=float, default=0.0, metavar="0..1", help="with --auto; default: 0")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="with --auto second-recogniser: listen to what people corrected, only to find suspect corrections",
+    )
     parser.add_argument("--dry-run", action="store_true", help="with --auto: show the suggestions, record nothing")
     parser.add_argument("--spool", type=Path, default=Path("data/inbox"), help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="with --from or --auto: print a JSON object")
@@ -42,14 +48,18 @@ def run(args: argparse.Namespace) -> int:
     given = [args.case_id is not None, args.file is not None, args.auto is not None]
     if sum(given) != 1 or (args.case_id is not None and args.text is None):
         raise DataError("give either CASE_ID and TEXT, or --from FILE, or --auto NAME")
-    if args.auto is None and (args.dry_run or args.min_confidence):
-        raise DataError("--dry-run and --min-confidence go with --auto NAME alone: nothing was recorded")
+    if args.auto is None and (args.dry_run or args.min_confidence or args.check):
+        raise DataError("--dry-run, --min-confidence and --check go with --auto NAME alone: nothing was recorded")
     if args.case_id is None and args.no_speech:
         raise DataError("--no-speech goes with CASE_ID alone (a file has a column is_speech): nothing was recorded")
     if args.file is not None:
         from mondegreen.commands.correct_from import correct_from
 
         return correct_from(args)
+    if args.auto is not None and args.check:
+        from mondegreen.commands.correct_check import correct_check
+
+        return correct_check(args)
     if args.auto is not None:
         from mondegreen.commands.correct_auto import correct_auto
 

@@ -48,6 +48,10 @@ def _lines(found: Trace) -> Iterator[str]:
     audio = failure.get("audio")
     yield _line("audio", f"{audio['sha256'][:12]}…{audio['ext']}, {audio['bytes']} bytes" if audio else "none")
     yield _line("from", _origin(found))
+    for event in found.hearings:
+        yield _line(
+            "also", f"{_time(event)} heard by {event['model_version']}: {_text(event['transcript'], '(nothing)')}"
+        )
     for event in found.corrections:
         text = _text(event["corrected_transcript"], "(silence)")
         fate = "won" if event["won"] else "undone" if event["undone"] else "lost"

@@ -40,6 +40,14 @@ class Suggestion:
     method: str
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a recogniser made of a clip; `confidence` in 0..1, None where it does not say."""
+
+    text: str
+    confidence: float | None = None
+
+
 @runtime_checkable
 class Corrector(Protocol):
     """Something that corrects by itself."""
@@ -59,6 +67,18 @@ class Learner(Protocol):
 
     def learn(self, texts: Iterable[str]) -> None:
         """Learn from `texts`, corrections that people made."""
+        ...
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A corrector that listens: what it hears tells for or against a correction that people made."""
+
+    model_version: str
+    """The recogniser's."""
+
+    def hear(self, case: Case, audio: bytes) -> Heard | None:
+        """Return what is said in `case`, whatever the first recogniser heard; None where nothing is to be heard."""
         ...
 
 

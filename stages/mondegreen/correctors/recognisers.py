@@ -3,7 +3,6 @@
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import gcd
 from typing import Any, Protocol
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mondegreen import audio as sound
-from mondegreen.correctors import Case, Suggestion
+from mondegreen.correctors import Case, Heard, Suggestion
 from mondegreen.errors import CorrectorError, DataError
 from mondegreen.text import normalise
 
@@ -26,14 +25,6 @@ SILENCE = 1e-4
 
 Waveform = npt.NDArray[np.float32]
 """Mono, `RATE`, -1..1."""
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What a recogniser made of a clip; `confidence` in 0..1, None where it does not say."""
-
-    text: str
-    confidence: float | None = None
 
 
 class Recogniser(Protocol):
@@ -57,17 +48,22 @@ class SecondRecogniser:
     def __init__(self, option: str | Recogniser = "pocketsphinx") -> None:
         """Listen with `option`: an object, or a name for `recogniser`."""
         self.recogniser = recogniser(option) if isinstance(option, str) else option
-        self.method = f"model:{self.recogniser.name}"
+        self.model_version = self.recogniser.name
+        self.method = f"model:{self.model_version}"
 
     def suggest(self, case: Case, audio: bytes | None) -> Suggestion | None:
         """Return what the recogniser hears; None without audio or words, and where it hears the same words."""
         if case.get("model_version") == self.recogniser.name:
             return None
-        heard = listen(self.recogniser, audio, case.get("language"))
         language = case.get("language")
+        heard = listen(self.recogniser, audio, language)
         if heard is None or normalise(heard.text, language) == normalise(case["original_transcript"], language):
             return None
         return Suggestion(heard.text, UNSURE if heard.confidence is None else heard.confidence, self.method)
+
+    def hear(self, case: Case, audio: bytes) -> Heard | None:
+        """Return what the recogniser hears, also where it is what the first one heard; None without words."""
+        return listen(self.recogniser, audio, case.get("language"))
 
 
 def listen(by: Recogniser, audio: bytes | None, language: str | None) -> Heard | None:

@@ -39,7 +39,7 @@ SUGGESTIONS = 9
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the work is: `done` of `total` cases, `today` by this person; `put_off` wait for a second round."""
+    """How far the work is: `done` of `total` cases, `today` by this person here; `put_off` wait for another round."""
 
     done: int
     total: int
@@ -162,7 +162,7 @@ class Desk:
             return Progress(
                 done=counts[DONE],
                 total=counts.total() - counts[OUTSIDE],
-                today=sum(1 for each in mine if each.kind != SKIP),
+                today=sum(1 for each in mine if each.kind != SKIP and _on_page(each)),
                 put_off=counts[PUT_OFF],
             )
 
@@ -214,7 +214,7 @@ def _distinct(found: Iterable[Proposal], heard: str) -> list[Proposal]:
 
 
 def _on_page(decision: Decision) -> bool:
-    return decision.kind != CORRECTION or decision.metadata.get("page") == PAGE
+    return decision.metadata.get("page") == PAGE
 
 
 def _editable(text: str) -> str:

@@ -55,7 +55,8 @@ class Worklist:
         """Take in what was recorded since."""
         self._board.refresh()
         touched = self._board.touched()
-        if len(self._board.cases) > _GROWTH * self._sorted_at + 20:
+        before, self._suspicion = self._suspicion, self._suspicion and self._suspicion.renewed()
+        if self._suspicion is not before or len(self._board.cases) > _GROWTH * self._sorted_at + 20:
             self._sort()
         for case_id in touched:
             if case_id in self._board.cases:
