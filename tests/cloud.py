@@ -111,7 +111,8 @@ class Faults:
 
     The default of `every` is each one, of `times` no end. One of: `status` is answered, with `retry_after` seconds and
     `body` (JSON, or an error's message); the connection is `cut` after so many bytes of either direction, 0 for at
-    once; `rate` is how many bytes pass in a second; `do` is called before the request goes on.
+    once; `rate` is how many bytes pass in a second; `pace` is called with the size of each piece, of a megabyte at
+    most, before it passes; `do` is called before the request goes on.
     """
 
     match: str = ""
@@ -122,6 +123,7 @@ class Faults:
     body: str = ""
     cut: int | None = None
     rate: int | None = None
+    pace: Callable[[int], object] | None = None
     do: Callable[[], object] | None = None
 
 
@@ -227,6 +229,8 @@ def _pump(client: socket.socket, server: socket.socket, faults: Faults, head: by
         if faults.cut is not None and passed[target] + len(part) > faults.cut:
             target.sendall(part[: faults.cut - passed[target]])
             return False
+        if faults.pace:
+            faults.pace(len(part))
         target.sendall(part)
         passed[target] += len(part)
         if faults.rate is not None:

@@ -15,8 +15,8 @@ import pytest
 
 from cloud import HEALTHY, Emulator, Faults, Proxy, run
 from conftest import ROOT
-from mondegreen import publishing, repository
-from mondegreen.errors import RepositoryError
+from mondegreen import publishing, repository, service
+from mondegreen.errors import CloudError, RepositoryError
 from mondegreen.place import Place
 from states import PIPELINE, States, rows
 
@@ -225,6 +225,16 @@ def test_of_two_who_publish_different_things_under_one_version_one_is_refused(at
         refusals.append(str(error))
     [said] = refusals
     assert "v1.0.0 is another dataset there" in said
+    assert_last(cloud)
+
+
+def test_an_outage_is_given_up_some_time_and_the_next_run_goes_on(repo: Path, cloud: Proxy, monkeypatch):
+    monkeypatch.setattr(service, "PATIENCE", 0.1)
+    cloud.faults = Faults(match="^POST", every=3, times=1, do=cloud.target.kill)
+    with pytest.raises(CloudError, match=r"not published, such as .*: gs://bucket does not answer .*Run this again"):
+        publish(repo, patience=0.1)
+    cloud.target.start()
+    assert publish(repo).new
     assert_last(cloud)
 
 

@@ -22,8 +22,8 @@ def carry(
 ) -> dict[T, str]:
     """Do `work` for each item; return what could not be done, and why.
 
-    What nobody answered to is done again after a growing, jittered pause, until nothing has got through for `patience`
-    seconds. A refusal (`CloudError`) or a full disk ends everything.
+    What nobody answered to is done again after a growing, jittered pause, or the one that the service asks for, until
+    nothing has got through for `patience` seconds. A refusal (`CloudError`) or a full disk ends everything.
     """
     waiting, pause = list(items), 1.0
     failed: dict[T, str] = {}
@@ -34,19 +34,23 @@ def carry(
         waiting = [item for item in waiting if item not in done and item not in hopeless]
         if done:
             latest, pause = time.monotonic(), 1.0
-        if waiting and time.monotonic() - latest > patience:
+        if not waiting:
+            return failed
+        asked = max(error.wait for error in again.values())
+        if time.monotonic() - latest > patience - asked:
             why = next(iter(again.values()))
-            return failed | {item: again.get(item, f"was not tried: {why}") for item in waiting}
-        if waiting:
-            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311, no secret
-            pause = min(2 * pause, 30.0)
+            return failed | {item: str(again.get(item, f"was not tried: {why}")) for item in waiting}
+        time.sleep(max(asked, pause * random.uniform(0.5, 1)))  # noqa: S311, no secret
+        pause = min(2 * pause, 30.0)
     return failed
 
 
-def _once(items: list[T], work: Callable[[T], object], jobs: int) -> tuple[set[T], dict[T, str], dict[T, str]]:
+def _once(
+    items: list[T], work: Callable[[T], object], jobs: int
+) -> tuple[set[T], dict[T, UnreachableError], dict[T, str]]:
     """Return what was done, what may be tried again, and what is hopeless; the rest was not tried."""
     done: set[T] = set()
-    again: dict[T, str] = {}
+    again: dict[T, UnreachableError] = {}
     hopeless: dict[T, str] = {}
     stop, in_vain = Event(), 0
 
@@ -57,7 +61,7 @@ def _once(items: list[T], work: Callable[[T], object], jobs: int) -> tuple[set[T
         try:
             work(item)
         except UnreachableError as error:
-            again[item] = str(error)
+            again[item] = error
             in_vain += 1
             if in_vain >= jobs:  # as many in a row: nobody is there
                 stop.set()

@@ -2,20 +2,15 @@
 
 import json
 import os
-import random
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from mondegreen.errors import CloudError, UnreachableError
+from mondegreen.errors import CloudError
 
 READ = ("storage.objects.get", "storage.objects.list")
 WRITE = (*READ, "storage.objects.create", "storage.objects.delete")
 """The permissions that reading and writing need; the roles objectViewer and objectUser have them."""
-
-_ATTEMPTS = 4
 
 
 def named_file() -> str:
@@ -66,72 +61,28 @@ def _of_file(path: Path, scopes: list[str]) -> tuple[Any, str | None]:
     ), fields.get("quota_project_id")
 
 
-def check(bucket: str, base: str, credentials: Any, permissions: Collection[str] = WRITE) -> None:
-    """Make sure within seconds that `bucket` can be used; `base` is the address of the JSON API.
-
-    Raises `CloudError` with the commands that mend it: refused credentials, a missing bucket, a missing permission;
-    `UnreachableError` where nobody answers. Asking for one's own permissions needs none.
-    """
-    import requests
-
-    headers: dict[str, str] = {}
-    problem: Exception | None = None
-    for attempt in range(_ATTEMPTS):
-        time.sleep(attempt and 2 ** (attempt - 1) * random.uniform(0.5, 1))  # noqa: S311, no secret
-        try:
-            credentials.apply(headers)
-            answer = requests.get(
-                f"{base}b/{quote(bucket, safe='')}/iam/testPermissions",
-                {"permissions": list(permissions)},
-                headers=headers,
-                timeout=10,
-            )
-        except requests.RequestException as error:
-            problem = OSError(f"no answer: {type(error).__name__}")
-            continue
-        except Exception as error:
-            if not is_refusal(error):
-                raise
-            raise refused(bucket, error) from error
-        if answer.status_code in (408, 429) or answer.status_code >= 500:
-            problem = OSError(f"{answer.status_code} {answer.reason}")
-            continue
-        _judge(bucket, answer.status_code, answer.text, permissions, credentials)
-        return
-    raise UnreachableError(
-        f"gs://{bucket} cannot be reached ({problem}): check the network, then run this again"
-    ) from problem
-
-
-def _judge(bucket: str, status: int, text: str, permissions: Collection[str], credentials: Any) -> None:
-    if status == 401:
-        raise refused(bucket, text)
-    if status == 404:
-        raise CloudError(
-            f"there is no bucket gs://{bucket}: 'gcloud storage buckets create gs://{bucket} "
-            f"--uniform-bucket-level-access' makes it; 'mondegreen environment' shows which are configured"
-        )
-    if status != 200:
-        raise forbidden(bucket, credentials, text or f"status {status}", permissions)
-    granted = json.loads(text).get("permissions", [])
-    if lacking := [each for each in permissions if each not in granted]:
-        raise forbidden(bucket, credentials, "", lacking)
+def no_bucket(bucket: str) -> CloudError:
+    """Return the error for a bucket that is not there."""
+    return CloudError(
+        f"there is no bucket gs://{bucket}: 'gcloud storage buckets create gs://{bucket} "
+        f"--uniform-bucket-level-access' makes it; 'mondegreen environment' shows which are configured"
+    )
 
 
 def refused(bucket: str, why: object) -> CloudError:
     """Return the error for credentials that Google does not accept."""
     return CloudError(
-        f"Google refuses the credentials for gs://{bucket} ({_message(str(why))[:200]}): "
+        f"Google refuses the credentials for gs://{bucket} ({message(str(why))[:200]}): "
         f"'gcloud auth application-default login' renews them"
     )
 
 
-def forbidden(bucket: str, credentials: Any, why: str = "", lacking: Collection[str] = WRITE) -> CloudError:
+def forbidden(bucket: str, account: Any, why: str = "", lacking: Collection[str] = WRITE) -> CloudError:
     """Return the error for permissions that are `lacking`."""
-    account = getattr(credentials.credentials, "service_account_email", None)
-    member = f"serviceAccount:{account}" if account else "user:YOU@example.com"
+    email = getattr(account, "service_account_email", None)
+    member = f"serviceAccount:{email}" if email else "user:YOU@example.com"
     role = "objectUser" if set(lacking) - set(READ) else "objectViewer"
-    said = f" ({_message(why)[:300]})" if why else ""
+    said = f" ({message(why)[:300]})" if why else ""
     return CloudError(
         f"no permission on gs://{bucket}{said}: {', '.join(lacking)}. Its owner grants it: gcloud storage buckets "
         f"add-iam-policy-binding gs://{bucket} --member={member} --role=roles/storage.{role}"
@@ -148,7 +99,15 @@ def is_refusal(error: Exception) -> bool:
     )
 
 
-def _message(text: str) -> str:
+def is_outage(error: Exception) -> bool:
+    """Tell whether a token could not be had because nobody answered."""
+    from google.auth.exceptions import GoogleAuthError, TransportError
+
+    cause = error if isinstance(error, GoogleAuthError) else error.__cause__
+    return isinstance(cause, TransportError) or bool(isinstance(cause, GoogleAuthError) and cause.retryable)
+
+
+def message(text: str) -> str:
     """Return the message inside an answer of the service, or the text itself."""
     try:
         error = json.loads(text)["error"]

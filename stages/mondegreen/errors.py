@@ -62,7 +62,12 @@ class CloudError(MondegreenError):
 
 
 class UnreachableError(CloudError):
-    """Nobody answers there just now; trying again may help."""
+    """Nobody answers there just now; trying again may help, but not before `wait` seconds are over."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        """Say what does not answer, and how long it asks to wait."""
+        super().__init__(message)
+        self.wait = wait
 
 
 class DamagedError(CloudError):

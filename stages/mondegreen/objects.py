@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mondegreen.cloud import Advance, nothing
 from mondegreen.errors import CloudError, DamagedError, MondegreenError, RepositoryError, UnreachableError
 from mondegreen.remotes import OBJECTS, Folder, Remote, open_remote
+from mondegreen.service import Advance, nothing
 
 FOLDER = ".dir"
 """The end of a folder's hash: its object lists the folder's files."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mondegreen.cloud import SCHEME, Advance, Bucket, Stored, nothing
+from mondegreen.cloud import SCHEME, Bucket, Stored
 from mondegreen.errors import CloudError, RepositoryError
+from mondegreen.service import Advance, nothing
 
 OBJECTS = "files/md5/"
 """Where a DVC remote keeps its objects: `<first two hex>/<the others>` below."""

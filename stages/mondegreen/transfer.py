@@ -12,9 +12,10 @@ from pathlib import Path
 
 from mondegreen import repository, snapshot
 from mondegreen.carrying import JOBS, PATIENCE, carry
-from mondegreen.cloud import Advance, Bucket, Stored
+from mondegreen.cloud import Bucket, Stored
 from mondegreen.errors import RepositoryError
 from mondegreen.objects import FOLDER, Object, Store, md5_of
+from mondegreen.service import Advance
 from mondegreen.terminal import progress
 
 _SINGLE = 100
