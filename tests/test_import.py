@@ -519,7 +519,7 @@ def test_the_command(tmp_path, capsys):
     arguments += ["--spool", str(tmp_path / "inbox"), "--default", "metadata={}"]
     assert cli.main(arguments) == 1
     out, err = capsys.readouterr()
-    assert "read 2 rows: 1 cases (1 without audio) and 1 corrections" in out
+    assert "read 2 rows: 1 case (1 without audio) and 1 correction" in out
     assert "columns that no field takes: note" in out
     assert f"{path}, line 3: 2 cells, but the header has 3" in err
     assert cli.main([*arguments, "--json"]) == 1
@@ -542,4 +542,4 @@ def test_text_needs_the_standard_library_alone(tmp_path):
     path = write(tmp_path / "a.csv", "original_transcript\na\n")
     bare = [sys.executable, "-S", "-m", "mondegreen.cli", "import", str(path), "--spool", str(tmp_path / "inbox")]
     done = subprocess.run(bare, cwd=Path(importer.__file__).parent.parent, capture_output=True, text=True, check=True)
-    assert "read 1 rows: 1 cases" in done.stdout
+    assert "read 1 row: 1 case" in done.stdout

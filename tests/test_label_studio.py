@@ -113,7 +113,7 @@ def test_annotations_become_corrections_once(repository: Path, capsys):
     items[2]["annotations"] = [annotation(5, answer(choice="No speech"))]
     file = write(repository, items)
     assert main(["label-studio", "import", file]) == 0
-    assert "read 3 corrections and 1 other decisions" in capsys.readouterr().out
+    assert "read 3 corrections and 1 other decision" in capsys.readouterr().out
     found, ranked = correcting.read(repository, repository / "data/inbox")
     rows = found.set_index("case_id")
     assert rows.loc["case-0", "corrected_transcript"] == "kiss the skies"

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from mondegreen import terminal
-from mondegreen.terminal import be_quiet, plain, progress
+from mondegreen.terminal import be_quiet, counted, plain, progress
 
 
 def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch: pytest.MonkeyPatch):
@@ -51,3 +51,8 @@ def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch):
 
 def test_plain_keeps_words_alone():
     assert plain("a\x1b[31m\nb\u202ec") == "a\ufffd[31m b\ufffdc"
+
+
+def test_one_is_not_many():
+    assert [counted(number, "case") for number in (0, 1, 2000)] == ["0 cases", "1 case", "2,000 cases"]
+    assert counted(2, "batch", "batches") == "2 batches"

@@ -230,7 +230,7 @@ def test_one_uploader_at_a_time(cloud: Proxy, inbox: Path, capsys):
         assert main(["upload", str(inbox), "--to", URL]) == 1
         assert "another process uploads" in capsys.readouterr().err
     assert main(["upload", str(inbox), "--to", URL]) == 0
-    assert "1 events and 1 clips went up" in capsys.readouterr().out
+    assert "1 event and 1 clip went up" in capsys.readouterr().out
 
 
 def test_two_agents_and_a_copy_of_a_spool_never_overwrite_each_other(cloud: Proxy, inbox: Path, tmp_path: Path):

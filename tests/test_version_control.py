@@ -83,4 +83,4 @@ def test_the_life_of_versions_from_python(built: Clone, tmp_path: Path):
     clip.write_bytes(sound(seed=400))
     clone.run(sys.executable, "-c", LIFE, str(clip))
     said = clone.mondegreen("trace", "v1.1.0")
-    assert "from v1.0.0: 1 cases added, 0 removed" in said
+    assert "from v1.0.0: 1 case added, 0 removed" in said

@@ -19,6 +19,11 @@ def plain(text: str, *, lines: bool = False) -> str:
     return text if lines else text.replace("\n", " ").replace("\t", " ")
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: "1 case", "2,000 cases"; `many` where the plural is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 EVERY = 30.0
 """Seconds between two lines about progress where no bar can be drawn."""
 

@@ -10,7 +10,7 @@ from mondegreen.clips import Clips
 from mondegreen.correctors import Suggestion
 from mondegreen.errors import RecordError
 from mondegreen.recorder import Recorder
-from mondegreen.terminal import plain, progress
+from mondegreen.terminal import counted, plain, progress
 
 SAYS = {
     "nothing": "left as they are",
@@ -83,7 +83,7 @@ def _lines(
     others = ", ".join(f"{outcomes[name]} {says}" for name, says in SAYS.items() if outcomes[name])
     verb = "would be corrected" if args.dry_run else "corrected"
     lines.append(
-        f"{len(shown)} of {outcomes.total()} cases that no person has corrected {verb} by {plain(args.auto)}"
+        f"{len(shown)} of {counted(outcomes.total(), 'case')} that no person has corrected {verb} by {plain(args.auto)}"
         + (f"; {others}" if others else "")
     )
     return [*lines, "next: mondegreen ingest"] if shown and not args.dry_run else lines

@@ -10,7 +10,7 @@ from mondegreen.clips import Clips
 from mondegreen.correctors import Heard, Witness
 from mondegreen.errors import DataError
 from mondegreen.recorder import Recorder
-from mondegreen.terminal import plain, progress
+from mondegreen.terminal import counted, plain, progress
 
 _SHOWN = ("case_id", "original_transcript", "corrected_transcript")
 
@@ -52,7 +52,7 @@ def _lines(heard: list[dict[str, Any]], total: int, model_version: str, *, dry_r
         yield plain(f"  + {row['corrected_transcript']}")
         yield plain(f"  ? {row['transcript'] or '(nothing)'}")
     mute = f"; {total - len(heard)} without audio" if total > len(heard) else ""
-    yield f"{plain(model_version)} listened to {len(heard)} of {total} cases that people corrected{mute}"
+    yield f"{plain(model_version)} listened to {len(heard)} of {counted(total, 'case')} that people corrected{mute}"
     if not total:
         yield "it has listened to all others before, or misheard them itself: then take another recogniser"
     elif heard and not dry_run:

@@ -7,7 +7,7 @@ import sys
 from mondegreen import corrections, known, sources
 from mondegreen.commands.correct import report_unknown
 from mondegreen.errors import DataError
-from mondegreen.terminal import plain, progress
+from mondegreen.terminal import counted, plain, progress
 
 
 def correct_from(args: argparse.Namespace) -> int:
@@ -24,7 +24,8 @@ def correct_from(args: argparse.Namespace) -> int:
         print(json.dumps({"corrections": done.recorded, "unknown": unknown, "rejected": len(done.rejected)}, indent=2))
     else:
         report_unknown(unknown)
-        print(f"read {done.recorded} corrections into {args.spool}; {len(done.rejected)} rows rejected")
+        rejected = counted(len(done.rejected), "row")
+        print(f"read {counted(done.recorded, 'correction')} into {args.spool}; {rejected} rejected")
         if done.recorded:
             print("next: mondegreen ingest")
     return 1 if done.rejected else 0

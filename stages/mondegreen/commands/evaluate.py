@@ -12,7 +12,7 @@ from mondegreen.errors import DataError
 from mondegreen.evaluation import Evaluation, Rates, evaluate, record
 from mondegreen.predictions import References, dataset_version, read_predictions, read_references
 from mondegreen.recorder import Recorder
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 
 EXAMPLE = (
     "mondegreen evaluate predictions.jsonl --model-version asr-2\n"
@@ -150,7 +150,8 @@ def _list(name: str, case_ids: tuple[str, ...]) -> str:
 
 def _identity(found: Evaluation) -> list[str]:
     lines = [
-        f"{len(found.cases)} cases of {plain(found.split)} of dataset {plain(found.dataset_version or 'unknown')}",
+        f"{counted(len(found.cases), 'case')} of {plain(found.split)} of dataset "
+        f"{plain(found.dataset_version or 'unknown')}",
         f"test set {found.test_set}, normaliser {found.normaliser}, {found.blocks.count} {found.blocks.kind}s",
     ]
     return lines + [f"note: {note}" for note in found.notes]

@@ -7,7 +7,7 @@ from pathlib import Path
 from mondegreen import batches, environments, erasing, erasures, ingest, purging, repository
 from mondegreen.errors import DataError
 from mondegreen.recorder import Recorder
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 
 EXAMPLE = "mondegreen forget --speaker s1 --reason 'asked to' --erase --dry-run"
 
@@ -67,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
 def _amount(found: erasing.Found) -> str:
     places = [*(batch.name for batch in found.batches), *(f"{segment.name} of the inbox" for segment in found.live)]
     where = f" in {', '.join(places[:5])}{' and others' if len(places) > 5 else ''}" if places else ""
-    return f"{len(found.cases)} cases, {len(found.audio)} clips, {len(found.events)} events{where}"
+    amounts = {"case": found.cases, "clip": found.audio, "event": found.events}
+    return ", ".join(counted(len(each), name) for name, each in amounts.items()) + where
 
 
 def _withdraw(root: Path, args: argparse.Namespace) -> int:

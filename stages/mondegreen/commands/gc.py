@@ -9,6 +9,7 @@ from mondegreen import garbage, repository
 from mondegreen.errors import RepositoryError
 from mondegreen.garbage import Garbage
 from mondegreen.objects import Store
+from mondegreen.terminal import counted
 
 EXAMPLE = "mondegreen gc --dry-run\n  mondegreen gc --environment dev"
 
@@ -64,4 +65,4 @@ def _line(place: str, objects: dict[str, int]) -> str:
     if not objects:
         return f"{place}: every object is needed by a release, branch or tag"
     size = sum(objects.values())
-    return f"{place}: {len(objects)} objects ({size / 1e6:.1f} MB) that no release, branch or tag needs"
+    return f"{place}: {counted(len(objects), 'object')} ({size / 1e6:.1f} MB) that no release, branch or tag needs"

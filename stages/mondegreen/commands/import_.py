@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mondegreen import importer, sources
-from mondegreen.terminal import plain, progress
+from mondegreen.terminal import counted, plain, progress
 
 EXAMPLE = (
     "mondegreen import failures.csv --map original_transcript=hypothesis "
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     for rejection in done.rejections:
         print(f"{source.path}, {source.place} {rejection.line}: {plain(rejection.reason)}", file=sys.stderr)
     if done.rejected:
-        print(f"{done.rejected} rows rejected: see {done.rejected_file}", file=sys.stderr)
+        print(f"{counted(done.rejected, 'row')} rejected: see {done.rejected_file}", file=sys.stderr)
     print(json.dumps(_numbers(done), indent=2) if args.json else "\n".join(_lines(done, args.spool)))
     return 1 if done.rejected else 0
 
@@ -83,12 +83,13 @@ def _corpus(args: argparse.Namespace) -> int:
     for rejection in done.rejections:
         print(f"row {rejection.line}: {plain(rejection.reason)}", file=sys.stderr)
     if done.rejected:
-        print(f"{done.rejected} rows rejected: see {done.rejected_file}", file=sys.stderr)
+        print(f"{counted(done.rejected, 'row')} rejected: see {done.rejected_file}", file=sys.stderr)
     numbers = {"rows": done.rows, "utterances": done.cases, "rejected": done.rejected}
     if args.json:
         print(json.dumps(numbers | {"rejected_file": done.rejected_file and str(done.rejected_file)}, indent=2))
     else:
-        print(f"read {done.rows} rows: {done.cases} utterances into {args.spool}; {done.rejected} rows rejected")
+        said = f"read {counted(done.rows, 'row')}: {counted(done.cases, 'utterance')} into {args.spool}"
+        print(f"{said}; {counted(done.rejected, 'row')} rejected")
         if done.cases:
             print("next: mondegreen ingest, and replay in params.yaml")
     return 1 if done.rejected else 0
@@ -118,13 +119,12 @@ def _numbers(done: importer.Imported) -> dict[str, object]:
 
 def _lines(done: importer.Imported, spool: Path) -> list[str]:
     lines = [
-        f"read {done.rows} rows: {done.cases} cases ({done.without_audio} without audio) and "
-        f"{done.corrections} corrections into {spool}; {done.rejected} rows rejected"
+        f"read {counted(done.rows, 'row')}: {counted(done.cases, 'case')} ({done.without_audio} without audio) and "
+        f"{counted(done.corrections, 'correction')} into {spool}; {counted(done.rejected, 'row')} rejected"
     ]
     if done.unreadable:
-        lines.append(
-            f"warning: the audio of {done.unreadable_audio} cases cannot be read, such as {plain(done.unreadable[0])}"
-        )
+        cases = counted(done.unreadable_audio, "case")
+        lines.append(f"warning: the audio of {cases} cannot be read, such as {plain(done.unreadable[0])}")
     if done.columns_left:
         lines.append(f"columns that no field takes: {plain(', '.join(done.columns_left))}")
     if done.cases and done.without_audio == done.cases and (paths := _looks_like_audio(done.columns_left)):

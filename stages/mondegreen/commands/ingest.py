@@ -9,7 +9,7 @@ from pathlib import Path
 from mondegreen import arrivals, compaction, environments, ingest, repository
 from mondegreen.errors import DataError
 from mondegreen.place import Place
-from mondegreen.terminal import plain, progress
+from mondegreen.terminal import counted, plain, progress
 
 EXAMPLE = "mondegreen ingest && dvc repro"
 
@@ -102,7 +102,7 @@ def _arrived(arrived: arrivals.Arrived, without_audio: bool) -> list[str]:
     if arrived.damaged or arrived.missing:
         bad, held = len(arrived.damaged) + len(arrived.missing), arrived.held
         lines.append(
-            f"{bad} objects are damaged or missing, and {held} events wait for them: "
+            f"damaged or missing: {counted(bad, 'object')}, for which {counted(held, 'event')} had to wait: "
             "on the machine that recorded them, 'mondegreen upload --check' sends them again"
         )
     if arrived.held and not without_audio:
@@ -114,23 +114,27 @@ def _lines(done: ingest.Ingested) -> list[str]:
     lines = ["nothing new to ingest"]
     if done.batch:
         lines = [
-            f"sealed data/raw/{done.batch}: {done.events} events, {done.cases} cases, "
-            f"{done.clips} clips ({done.audio_bytes / 1e6:.1f} MB)",
+            f"sealed data/raw/{done.batch}: {counted(done.events, 'event')}, {counted(done.cases, 'case')}, "
+            f"{counted(done.clips, 'clip')} ({done.audio_bytes / 1e6:.1f} MB)",
             f"next: dvc repro; then commit data/raw/{done.batch}.dvc and dvc.lock",
         ]
     if done.known:
-        lines.append(f"{done.known} events were ingested before")
+        lines.append(f"{counted(done.known, 'event')} ingested before")
     if done.repeated:
-        lines.append(f"{done.repeated} events repeated others in the spool, such as equal rows of an import: kept once")
+        said = "repeated others in the spool, such as equal rows of an import: kept once"
+        lines.append(f"{counted(done.repeated, 'event')} {said}")
     if done.torn:
-        lines.append(f"{done.torn} segments end in an unfinished line (a crash, or a write going on): left as they are")
+        said = "with an unfinished last line (a crash, or a write going on): left as it is"
+        lines.append(f"{counted(done.torn, 'segment')} {said}")
     if done.unsent:
         lines.append(
-            f"{done.unsent} segments stay in the spool until they are uploaded, by a recorder or 'mondegreen upload'; "
-            "where nothing is to be uploaded any more, remove the folder 'upload' in it"
+            f"left in the spool until it is uploaded, by a recorder or 'mondegreen upload': "
+            f"{counted(done.unsent, 'segment')}; where nothing is to be uploaded any more, remove its folder 'upload'"
         )
     if done.missing_audio:
-        lines.append(f"the audio of {len(done.missing_audio)} cases is gone, such as {done.missing_audio[0]}")
+        lines.append(
+            f"the audio of {counted(len(done.missing_audio), 'case')} is gone, such as {done.missing_audio[0]}"
+        )
     for damage in done.damaged[:20]:
         lines.append(f"not an event: {damage.segment}, line {damage.line}: {plain(damage.reason)}")
     if done.damaged:

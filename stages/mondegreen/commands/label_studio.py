@@ -13,7 +13,7 @@ from mondegreen.commands import correct
 from mondegreen.errors import DataError, RecordError, RepositoryError
 from mondegreen.events import Event
 from mondegreen.recorder import Recorder
-from mondegreen.terminal import plain, progress
+from mondegreen.terminal import counted, plain, progress
 from mondegreen.worst import PLAYABLE
 
 EXAMPLE = (
@@ -86,7 +86,8 @@ def _export(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"tasks": len(tasks), "without_audio": silent, "folder": str(args.folder)}, indent=2))
         return 0
-    print(f"wrote {len(tasks)} tasks to {args.folder}/tasks.json; {silent} cases have no audio and were left out")
+    left = f"; left out, without audio: {counted(silent, 'case')}" if silent else ""
+    print(f"wrote {counted(len(tasks), 'task')} to {args.folder}/tasks.json{left}")
     if tasks:
         print(
             f"next: a project with the labeling configuration {args.folder}/config.xml, then import tasks.json into it"
@@ -133,8 +134,8 @@ def _import(args: argparse.Namespace) -> int:
     else:
         correct.report_unknown(unknown)
         print(
-            f"read {corrections} corrections and {len(new) - corrections} other decisions into {args.spool}; "
-            f"{len(made) - len(new)} were imported before; {len(rejected)} items rejected"
+            f"read {counted(corrections, 'correction')} and {counted(len(new) - corrections, 'other decision')} into "
+            f"{args.spool}; {len(made) - len(new)} imported before; {counted(len(rejected), 'item')} rejected"
         )
         if new:
             print("next: mondegreen ingest")

@@ -9,7 +9,7 @@ from mondegreen import events
 from mondegreen.errors import DataError
 from mondegreen.metadata_tracker import MetadataTracker
 from mondegreen.performance import records
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 
 EXAMPLE = (
     "mondegreen performance add --model-version asr-2 --wer 0.12 --cer 0.06 --test-set calls-v1 --metric loss=0.3\n"
@@ -116,7 +116,7 @@ def _trend(tracker: MetadataTracker, args: argparse.Namespace) -> int:
 def _trend_lines(trend: dict[str, Any]) -> list[str]:
     lines = [
         f"{plain(trend['metric'])} on test set {plain(trend['test_set'])}, normaliser {plain(trend['normaliser'])}: "
-        f"{trend['count']} measurements"
+        f"{counted(trend['count'], 'measurement')}"
     ]
     for when, model, value in zip(trend["timestamps"], trend["model_versions"], trend["values"], strict=True):
         lines.append(f"  {when[:19].replace('T', ' ')}  {value:.4f}  {plain(str(model or '-'))}")

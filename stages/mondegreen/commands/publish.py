@@ -7,7 +7,7 @@ from dataclasses import asdict
 from mondegreen import environments, publishing, repository
 from mondegreen.errors import RepositoryError
 from mondegreen.place import Place
-from mondegreen.terminal import progress
+from mondegreen.terminal import counted, progress
 
 EXAMPLE = "mondegreen publish v1.2.0 --environment production"
 
@@ -37,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(done) | {"version": found.version}, indent=2))
     elif done.new:
-        print(f"published {found.version}: {done.url} ({done.files} files, {done.size / 1e6:.1f} MB)")
+        print(f"published {found.version}: {done.url} ({counted(done.files, 'file')}, {done.size / 1e6:.1f} MB)")
     else:
-        mended = f"; {done.files} files were lost or damaged there, and were sent again" if done.files else ""
+        mended = f"; sent again, as lost or damaged there: {counted(done.files, 'file')}" if done.files else ""
         print(f"{found.version} is published already: {done.url}{mended}")
     if not args.json and not args.hub:
         print(f'a split: datasets.load_dataset("parquet", data_files={{"train": "{done.url}/data/train-*.parquet"}})')

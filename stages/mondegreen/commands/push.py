@@ -10,7 +10,7 @@ from pathlib import Path
 from mondegreen import carrying, repository, snapshot, transfer
 from mondegreen.errors import CloudError
 from mondegreen.objects import Store
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 from mondegreen.transfer import Transfer
 
 EXAMPLE = "mondegreen push --environment production\n  mondegreen push --watch"
@@ -82,13 +82,13 @@ def show(done: Transfer, verb: str, way: str, *, as_json: bool = False) -> int:
     if as_json:
         print(json.dumps(asdict(done), indent=2), flush=True)
         return int(bool(done.problems))
-    lines = [f"{verb} {done.moved} objects ({done.moved_bytes / 1e6:.1f} MB) {way} {done.place}"]
+    lines = [f"{verb} {counted(done.moved, 'object')} ({done.moved_bytes / 1e6:.1f} MB) {way} {done.place}"]
     if not done.moved:
         lines = [f"nothing to do: {done.place}"] if not done.problems else []
     lines += [f"  {plain(path)}: {plain(why)}" for path, why in list(done.problems.items())[:SHOWN]]
     if not done.problems:
         lines[-1] += f"; all {done.needed} that are needed are there ({done.size / 1e6:.1f} MB)"
     else:
-        lines.append(f"{len(done.problems)} objects are not as they should be in {done.place}")
+        lines.append(f"not as it should be in {done.place}: {counted(len(done.problems), 'object')}")
     print("\n".join(lines), flush=True)
     return int(bool(done.problems))

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from mondegreen import releasing, repository
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 
 EXAMPLE = "mondegreen release -m 'The first hundred voices'"
 
@@ -37,6 +37,6 @@ def run(args: argparse.Namespace) -> int:
         return 0
     sizes = " + ".join(f"{count} {split}" for split, count in made.sizes.items())
     score = "unknown" if made.quality_score is None else f"{made.quality_score:.4f}"
-    print(f"released {made.tag}: {sum(made.sizes.values())} rows ({sizes}), quality {score}")
+    print(f"released {made.tag}: {counted(sum(made.sizes.values()), 'row')} ({sizes}), quality {score}")
     print("next: dvc push && git push --follow-tags")
     return 0

@@ -11,7 +11,7 @@ from mondegreen.review.order import ORDERS
 from mondegreen.review.server import Server
 from mondegreen.review.sounds import Sounds
 from mondegreen.review.suspicion import QUEUE, suspicion
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 
 EXAMPLE = "mondegreen review --open\n  mondegreen review --error-type loop --order newest --author ann"
 
@@ -45,13 +45,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         with Server(desk, Sounds(args.spool), port=args.port) as server:
             found = desk.progress()
-            print(f"{plain(desk.author)}: {found.total - found.done:,} of {found.total:,} cases wait. Ctrl-C ends.")
+            waiting = f"{found.total - found.done:,} of {counted(found.total, 'case')}"
+            print(f"{plain(desk.author)}: {waiting} wait. Ctrl-C ends.")
             print(server.url, flush=True)
             if args.open and not webbrowser.open(server.url):
                 print("no browser can be started here: open the page yourself")
             signal.pause()
     except KeyboardInterrupt:
-        print(f"\n{desk.progress().today:,} decisions today, every one on the disk; then: mondegreen ingest")
+        print(f"\n{counted(desk.progress().today, 'decision')} today, every one on the disk; then: mondegreen ingest")
     finally:
         desk.close()
     return 0

@@ -8,7 +8,7 @@ from mondegreen import changes, repository, rollback, snapshot
 from mondegreen.balancing import SPLITS
 from mondegreen.changes import Changes
 from mondegreen.rollback import Rollback
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 
 EXAMPLE = "mondegreen rollback v1.0.0 -m 'the corrections of May were shifted by one line'"
 
@@ -37,9 +37,11 @@ def _lines(done: Rollback, found: Changes) -> list[str]:
     else:
         lines = [f"rolled back to {version} in a new commit, {done.after[:10]}", *_rows(found)]
         more = f" and {len(done.files) - _SHOWN} more" if len(done.files) > _SHOWN else ""
-        lines.append(f"{len(done.files)} files of Git differ: {plain(', '.join(done.files[:_SHOWN]))}{more}")
+        lines.append(
+            f"{counted(len(done.files), 'file')} of Git changed: {plain(', '.join(done.files[:_SHOWN]))}{more}"
+        )
     made = "they were just built as" if done.erased else f"{version} was made as"
-    lines.append(f"hashed {done.hashed} files: all are what {made}")
+    lines.append(f"hashed {counted(done.hashed, 'file')}: all are what {made}")
     if done.erased:
         lines.append(
             f"note: {', '.join(done.erased[:3])} of {version} holds less today, since something was erased: it was "
@@ -49,8 +51,8 @@ def _lines(done: Rollback, found: Changes) -> list[str]:
         lines.append(f"left the work tree, not the history: {plain(', '.join(done.batches))}")
     if done.frozen:
         lines.append(
-            f"note: the ledger keeps {done.frozen} cases of later releases: the data is that of {version}, 'dvc repro' "
-            f"would split it again, so that no evaluation case ever trains"
+            f"note: the ledger keeps {counted(done.frozen, 'case')} of later releases: the data is that of {version}, "
+            f"'dvc repro' would split it again, so that no evaluation case ever trains"
         )
     if done.trained:
         lines.append(
@@ -58,8 +60,8 @@ def _lines(done: Rollback, found: Changes) -> list[str]:
         )
     if done.code:
         lines.append(
-            f"note: the code stays as it is; {len(done.code)} files of stages/ differ from {version}: 'dvc repro' "
-            f"would build with the newer code, '--with-code' brings the older one"
+            f"note: the code stays as it is; {counted(len(done.code), 'file')} of stages/ changed since {version}: "
+            f"'dvc repro' would build with the newer code, '--with-code' brings the older one"
         )
     undo = [] if done.before == done.after else [f"undo: mondegreen rollback {done.before[:10]}"]
     return lines + undo

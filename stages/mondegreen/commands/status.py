@@ -6,7 +6,7 @@ from math import floor
 from typing import Any
 
 from mondegreen import repository, status
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 
 SPLITS = ("train", "validation", "test")
 
@@ -30,7 +30,7 @@ def _lines(state: dict[str, Any]) -> list[str]:
     waiting = ", ".join(f"{count} {kind}" for kind, count in state["waiting_in_inbox"].items())
     order = sorted(rows, key=lambda split: (*SPLITS, split).index(split))
     parts = " + ".join(f"{rows[split]} {split}" for split in order)
-    dataset = f"{sum(rows.values())} cases ({parts})" if rows else "not built"
+    dataset = f"{counted(sum(rows.values()), 'case')} ({parts})" if rows else "not built"
     fresh = (
         "up to date"
         if state["up_to_date"]
@@ -63,13 +63,13 @@ def _lines(state: dict[str, Any]) -> list[str]:
             for case, text in state["uncorrected_examples"].items()
         ]
     if count := state["suspect_corrections"]:
-        lines += ["", f"{count} corrections are suspect: data/suspects.parquet says which, and why"]
+        lines += ["", f"{counted(count, 'suspect correction')}: data/suspects.parquet says which, and why"]
     lines += ["", *(f"note: {note}" for note in state["notes"])] if state["notes"] else []
     return [*lines, "", f"next: {state['next']}"]
 
 
 def _precision(found: dict[str, Any]) -> str:
-    said = f"{found['corrections']} cases, {found['judged']} of them judged"
+    said = f"{counted(found['corrections'], 'case')}, {found['judged']} of them judged"
     if not found["judged"]:
         return said
     return f"{said}: {found['same_words']:.0%} have the right words, {found['better']:.0%} are better than before"

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from mondegreen import lineage, repository, tracing, versions
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 from mondegreen.tracing import Trace
 from mondegreen.versions import Version
 
@@ -89,8 +89,9 @@ def _releases(releases: list[dict[str, str]]) -> Iterator[str]:
 def _chain(chain: Iterable[Version]) -> Iterator[str]:
     for each in chain:
         score = "unknown" if each.quality_score is None else f"{each.quality_score:.4f}"
-        grown = "" if each.cases_added is None else f": {each.cases_added} cases added, {each.cases_removed} removed"
-        yield f"{each.version}  {each.date[:10]}  quality {score}  {sum(each.sizes.values())} rows"
+        added = counted(each.cases_added or 0, "case")
+        grown = "" if each.cases_added is None else f": {added} added, {each.cases_removed} removed"
+        yield f"{each.version}  {each.date[:10]}  quality {score}  {counted(sum(each.sizes.values()), 'row')}"
         yield f"  {f'from {each.parent}' if each.parent else 'the first'}{grown}"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mondegreen import confirmed, keeping, resending
 from mondegreen.errors import DataError, RepositoryError
 from mondegreen.place import Place
-from mondegreen.terminal import plain
+from mondegreen.terminal import counted, plain
 from mondegreen.upload import Uploader, watch
 
 EXAMPLE = "mondegreen upload data/inbox --to gs://bucket/learning_data --watch"
@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(done))
     else:
-        print(f"{url}: {done['events']} events and {done['clips']} clips went up ({done['bytes'] / 1e6:.1f} MB)")
+        amount = f"{counted(done['events'], 'event')} and {counted(done['clips'], 'clip')}"
+        print(f"{url}: {amount} went up ({done['bytes'] / 1e6:.1f} MB)")
     return 0
 
 
@@ -71,7 +72,8 @@ def _address(environment: str | None) -> str:
 
 def _resend(uploader: Uploader) -> None:
     done = resending.resend(uploader)
-    _say(f"checked: {done.events} events and {done.clips} clips were not there as they should be, or new: sent")
+    sent = f"{counted(done.events, 'event')} and {counted(done.clips, 'clip')}"
+    _say(f"checked, and sent, as new or not there as it should be: {sent}")
     for name in done.removed:
         _say(f"removed there, as it was damaged and is sent again: {name}")
     for name in done.left:
