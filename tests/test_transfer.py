@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from cloud import HEALTHY, Emulator, Faults, Proxy
-from mondegreen import repository, snapshot, transfer
+from mondegreen import mending, repository, snapshot, transfer, verifying
 from mondegreen.cli import main
 from mondegreen.errors import CloudError, UnreachableError
 from mondegreen.objects import Store
@@ -327,9 +327,11 @@ def spoil(how: str, cloud: Proxy, name: str) -> None:
     emulator = cloud.target
     if how == "deleted":
         emulator.delete("bucket", name)
-    else:
-        content = emulator.read("bucket", name)
-        emulator.write("bucket", name, content[: len(content) // 2] if how == "truncated" else b"\0" * len(content))
+        return
+    content = emulator.read("bucket", name)
+    flipped = bytes([content[0] ^ 1]) + content[1:]
+    others = {"truncated": content[: len(content) // 2], "replaced": b"\0" * len(content), "flipped": flipped}
+    emulator.write("bucket", name, others[how])
 
 
 @pytest.mark.parametrize("how", ["deleted", "truncated", "replaced"])
@@ -346,6 +348,39 @@ def test_a_spoilt_object_is_never_accepted_and_the_next_push_mends_it(how: str, 
     assert push(root).moved == 1
     assert pull(clone).problems == {}
     assert contents(clone) == contents(root)
+
+
+@pytest.mark.parametrize("count", [0, 150], ids=["asked one by one", "listed"])
+def test_verify_finds_in_a_bucket_what_changed_behind_our_back_and_mends_it(count: int, root: Path, cloud: Proxy):
+    for number in range(count):
+        (root / BATCH / f"more-{number}.txt").write_text(f"{number}")
+    if count:
+        repository.dvc(["add", "-q", BATCH], root)
+    push(root)
+    assert verifying.verify(root, Store(root), remote=True).problems == ()
+    harm = {PACK: "flipped", f"{BATCH}/00.txt": "truncated", f"{BATCH}/01.txt": "deleted", BATCH: "truncated"}
+    for path, how in harm.items():
+        spoil(how, cloud, name_of(root, path))
+    cloud.requests.clear()
+    found = verifying.verify(root, Store(root), remote=True).problems
+    what = {path: "missing" if how == "deleted" else "damaged" for path, how in harm.items()}
+    assert {problem.path: (problem.where, problem.what) for problem in found} == {
+        path: ("remote", each) for path, each in what.items()
+    }
+    assert cloud.count(DOWNLOAD) == 0, "the service states what it has"
+    assert len(cloud.requests) == (2 if count else 1 + OBJECTS)
+    mended = mending.repair(root, Store(root), remote=True)
+    assert (mended.problems, len(mended.mended)) == ((), 4)
+    assert_complete(root, cloud)
+
+
+def test_verify_says_at_once_that_a_bucket_cannot_be_used(root: Path, cloud: Proxy, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    with pytest.raises(CloudError, match="no Google credentials here: 'gcloud auth application-default login'"):
+        verifying.verify(root, Store(root), remote=True)
+    with pytest.raises(CloudError, match="no Google credentials here"):
+        Store(root).stored(["0" * 32])
+    assert cloud.requests == []
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ that it was announced with.
 
 import asyncio
 import base64
+import hashlib
 import io
 import json
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -110,6 +112,17 @@ class Bucket:
             return _stored(self._service.call("GET", f"{self._objects}/{self._quoted(name)}"))
         except FileNotFoundError:
             return None
+
+    def md5(self, name: str) -> str:
+        """Return the MD5 (hex) of an object, read where the service does not know it; raises `FileNotFoundError`."""
+        known = self.stat(name)
+        if known and known.md5:
+            return known.md5
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "object")
+            self.download(name, copy)
+            with copy.open("rb") as file:
+                return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
     def read(self, name: str) -> bytes:
         """Return a small object's bytes; raises `FileNotFoundError`."""

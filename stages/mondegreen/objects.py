@@ -1,9 +1,8 @@
 """Objects: what DVC keeps by content hash, in this clone's cache and on its remotes.
 
-The only room that uses DVC's Python API, which is not public: everything else goes through `dvc` commands.
+Of DVC's Python API, which is not public, only the settings are read; everything else goes through `dvc` commands.
 """
 
-import base64
 import hashlib
 import json
 import os
@@ -11,12 +10,12 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mondegreen.cloud import Stored
 from mondegreen.errors import CloudError, DamagedError, MondegreenError, RepositoryError, UnreachableError
 from mondegreen.remotes import OBJECTS, Folder, Remote, open_remote
 from mondegreen.service import Advance, nothing
@@ -24,7 +23,10 @@ from mondegreen.service import Advance, nothing
 FOLDER = ".dir"
 """The end of a folder's hash: its object lists the folder's files."""
 
-_JOBS = 8
+_JOBS = 16
+
+_SINGLE = 100
+"""Up to so many objects are asked for one by one."""
 
 
 @dataclass(frozen=True, order=True)
@@ -61,12 +63,6 @@ class Store:
         self._lists: dict[str, list[dict[str, Any]]] = {}
 
     @cached_property
-    def _repo(self) -> Any:
-        from dvc.repo import Repo
-
-        return Repo(str(self.root))
-
-    @cached_property
     def cache(self) -> Path:
         """The folder of the cache's objects, `<first two hex>/<the others>`."""
         from dvc.config import Config  # a fifth of the time that the repository takes to open
@@ -75,21 +71,14 @@ class Store:
         return Path(Config(str(home), validate=False)["cache"].get("dir") or home / "cache") / "files/md5"
 
     @cached_property
-    def remote_odb(self) -> Any:
-        """DVC's object database of the remote; raises `RepositoryError` where it is not configured."""
-        from dvc.exceptions import DvcException
-
-        try:
-            return self._repo.cloud.get_remote_odb(name=self.remote, hash_name="md5")
-        except DvcException as error:
-            raise RepositoryError(
-                f"no remote to read from: {error}. 'dvc remote list' shows which there are"
-            ) from error
-
-    @cached_property
     def place(self) -> Remote:
         """The remote as a place of objects; raises `RepositoryError` where it is not configured, `CloudError`."""
-        config = self._repo.config
+        from dvc.config import Config, ConfigError
+
+        try:
+            config = Config(str(self.root / ".dvc"))
+        except ConfigError as error:
+            raise RepositoryError(f"the settings of DVC cannot be read: {error}") from error
         name = self.remote or config["core"].get("remote")
         if name not in config["remote"]:
             known = ", ".join(sorted(config["remote"]))
@@ -120,7 +109,7 @@ class Store:
         needed = {md5: self._needed(md5, remote=remote) for md5 in hashes}
         names = {name for objects in needed.values() for name in objects or ()}
         here = {name for name in names if self.cache_path(name).is_file()}
-        away = self._in_remote(names) if remote else None
+        away = {name for name, known in self.stored(names).items() if known} if remote else None
         return {
             md5: (
                 objects is not None and here.issuperset(objects),
@@ -139,11 +128,19 @@ class Store:
         except (OSError, ValueError, RepositoryError):
             return None
 
-    def _in_remote(self, names: Iterable[str]) -> set[str]:
-        wanted = sorted(names)
+    def stored(self, hashes: Iterable[str]) -> dict[str, Stored | None]:
+        """Return what the remote says of each object, None where it has none; contents are not read.
+
+        Few are asked for one by one, of many the remote is listed. Raises `RepositoryError`, `CloudError`.
+        """
+        names = {self.remote_name(md5): md5 for md5 in hashes}
+        if not names:
+            return {}
+        if len(names) > _SINGLE:
+            found = {names[name]: known for name, known in self.place.list(OBJECTS) if name in names}
+            return dict.fromkeys(names.values()) | found
         with ThreadPoolExecutor(_JOBS) as pool:
-            found = pool.map(lambda md5: self.remote_odb.fs.exists(self.remote_odb.oid_to_path(md5)), wanted)
-            return {md5 for md5, there in zip(wanted, found, strict=True) if there}
+            return dict(zip(names.values(), pool.map(self.place.stat, names), strict=True))
 
     def load(self, md5: str) -> Path:
         """Return an intact object's path in the cache; what is missing or damaged there comes from the remote.
@@ -203,40 +200,29 @@ class Store:
         """Put a copy of `file` into the cache if its content is what the name says; return why not, or ''."""
         return self._keep(md5, lambda hidden: shutil.copyfile(file, hidden), str(file))
 
-    def remote_md5(self, md5: str) -> str:
-        """Return the MD5 of the remote's copy of an object, '' where it has none.
+    def remote_md5(self, md5: str, known: Stored | None = None) -> str:
+        """Return the MD5 of the remote's copy of an object, '' where it has none; `known` is what `stored` said of it.
 
-        Google Cloud Storage states it; from elsewhere the object is read, and not kept. Raises `RepositoryError` when
-        the remote cannot be asked.
+        A bucket states it; where nobody does the content is read. Raises `RepositoryError`, `CloudError`.
         """
-        fs, path = self.remote_odb.fs, self.remote_odb.oid_to_path(md5)
-        with _remote_errors():
-            try:
-                if stated := fs.info(path).get("md5Hash"):
-                    return base64.b64decode(stated).hex()
-                with fs.open(path, "rb") as file:
-                    return hashlib.file_digest(file, _md5).hexdigest()
-            except FileNotFoundError:
-                return ""
-
-    def remote_has(self, md5: str) -> bool:
-        """Tell whether the remote has an object of that name; raises `RepositoryError` when it cannot be asked."""
-        with _remote_errors():
-            return bool(self.remote_odb.fs.exists(self.remote_odb.oid_to_path(md5)))
+        try:
+            return (known and known.md5) or self.place.md5(self.remote_name(md5))
+        except FileNotFoundError:
+            return ""
 
     def upload(self, md5: str) -> str:
-        """Replace the remote's copy of an object by the cache's, and read it back; return why it failed, or ''.
+        """Replace the remote's copy of an object by the cache's, and look at it there; return why it failed, or ''.
 
         `dvc push` would not: it takes a name, or the list of a folder, for proof that the content is there.
         """
         if not self.intact(md5):
             return "the cache's copy is missing or damaged"
-        fs, path = self.remote_odb.fs, self.remote_odb.oid_to_path(md5)
         try:
-            fs.put_file(str(self.cache_path(md5)), path)
-            return "" if self.remote_md5(md5) == md5.removesuffix(FOLDER) else "the remote did not keep it intact"
-        except OSError as error:
+            self.send(md5)
+            kept = self.remote_md5(md5) == md5.removesuffix(FOLDER)
+        except (OSError, MondegreenError) as error:
             return str(error) or type(error).__name__
+        return "" if kept else "the remote did not keep it intact"
 
     def send(self, md5: str, advance: Advance = nothing) -> None:
         """Bring one object of the cache to the remote, replacing what is there under its name.
@@ -288,15 +274,6 @@ class Store:
             os.replace(hidden, target)  # noqa: PTH105
         finally:
             hidden.unlink(missing_ok=True)
-
-
-@contextmanager
-def _remote_errors() -> Iterator[None]:
-    """Whatever a remote's client raises says that the remote cannot be asked."""
-    try:
-        yield
-    except Exception as error:
-        raise RepositoryError(f"the remote cannot be asked: {str(error) or type(error).__name__}") from error
 
 
 def _md5() -> Any:

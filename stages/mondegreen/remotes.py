@@ -1,5 +1,6 @@
 """Remotes: where DVC keeps objects outside this clone, a bucket or a folder, by the same few verbs."""
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -27,6 +28,9 @@ class Remote(Protocol):
 
     def stat(self, name: str) -> Stored | None:
         """Return what is known of an object; None where there is none."""
+
+    def md5(self, name: str) -> str:
+        """Return the MD5 (hex) of an object, read where nobody states it; raises `FileNotFoundError`."""
 
     def read(self, name: str) -> bytes:
         """Return a small object; raises `FileNotFoundError`."""
@@ -84,6 +88,11 @@ class Folder:
         except FileNotFoundError:
             return None
         return Stored(known.st_size, "", known.st_mtime)
+
+    def md5(self, name: str) -> str:
+        """Return the MD5 (hex) of a file's content; raises `FileNotFoundError`."""
+        with (self.path / name).open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
     def read(self, name: str) -> bytes:
         """Return a small object; raises `FileNotFoundError`."""

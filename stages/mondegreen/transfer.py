@@ -4,7 +4,6 @@ Written beside `dvc push` and `dvc pull`, for the same remotes, because DVC take
 that its files are there, checks out although objects are missing, and tries a dead server for minutes.
 """
 
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,12 +13,12 @@ from mondegreen import repository, snapshot
 from mondegreen.carrying import JOBS, PATIENCE, carry
 from mondegreen.cloud import Bucket, Stored
 from mondegreen.errors import RepositoryError
-from mondegreen.objects import FOLDER, Object, Store, md5_of
+from mondegreen.objects import FOLDER, Object, Store
 from mondegreen.service import Advance
 from mondegreen.terminal import progress
 
 _SINGLE = 100
-"""Up to so many objects are asked for, or sent, one by one; for more there are quicker ways."""
+"""Up to so many objects are sent one by one; for more there is a quicker way."""
 
 _SMALL = 1_000_000
 """Bytes below which an object's own time counts for less than what is around it."""
@@ -61,22 +60,14 @@ def audit(store: Store, objects: Sequence[Object], *, deep: bool = False) -> dic
     Compared are the size (where the cache or the list knows it) and, in a bucket, the MD5 that the service took; with
     `deep`, content whose MD5 the service does not know is read and hashed.
     """
-    known = _known(store, objects)
+    known = store.stored(item.md5 for item in objects)
 
     def judge(item: Object) -> str:
-        return _judge(store, item, known.get(item.md5), deep)
+        return _judge(store, item, known[item.md5], deep)
 
     with ThreadPoolExecutor(JOBS) as pool:
         found = (pool.map if deep else map)(judge, objects)
         return {item: why for item, why in zip(objects, found, strict=True) if why}
-
-
-def _known(store: Store, objects: Sequence[Object]) -> dict[str, Stored | None]:
-    names = {store.remote_name(item.md5): item.md5 for item in objects}
-    if len(names) > _SINGLE:
-        return {names[name]: stored for name, stored in store.place.list("files/md5/") if name in names}
-    with ThreadPoolExecutor(JOBS) as pool:
-        return dict(zip(names.values(), pool.map(store.place.stat, names), strict=True))
 
 
 def _judge(store: Store, item: Object, stored: Stored | None, deep: bool) -> str:
@@ -85,12 +76,7 @@ def _judge(store: Store, item: Object, stored: Stored | None, deep: bool) -> str
     size = item.size if item.size is not None else _size(store, item)
     if size not in (None, stored.size):
         return f"has {stored.size} bytes instead of {size}"
-    md5 = stored.md5
-    if deep and not md5:
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder, "object")
-            store.place.download(store.remote_name(item.md5), copy)
-            md5 = md5_of(copy)
+    md5 = store.remote_md5(item.md5, stored) if deep else stored.md5
     return "has another content" if md5 not in ("", item.md5.removesuffix(FOLDER)) else ""
 
 
@@ -180,7 +166,9 @@ def pull(root: Path, store: Store, *, jobs: int = JOBS, patience: float = PATIEN
 def _bring(store: Store, items: list[Object], jobs: int, patience: float) -> tuple[list[Object], dict[Object, str]]:
     if not items:
         return [], {}
-    size = sum(item.size or 0 for item in items) or sum(each.size for each in _known(store, items).values() if each)
+    size = sum(item.size or 0 for item in items)
+    if not size:  # no list says it
+        size = sum(known.size for known in store.stored(item.md5 for item in items).values() if known)
     with progress(size, "B", f"pulling from {store.place}", scale=True) as advance:
         failed = carry(items, lambda item: store.bring(item.md5, advance), jobs=jobs, patience=patience)
     return [item for item in items if item not in failed], failed

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +64,7 @@ def verify(root: Path, store: Store, *, remote: bool = False, all_versions: bool
     `CloudError` or `RepositoryError` when the remote cannot be asked.
     """
     if remote:
-        with suppress(RepositoryError):  # another kind of remote: DVC knows how to ask it
-            store.place.check(write=False)  # a bucket that cannot be used says so within seconds
+        store.place.check(write=False)  # a bucket that cannot be used says so within seconds
     here = snapshot.at(root, store=store)
     versions = {HERE: here}
     if all_versions:
@@ -76,12 +74,16 @@ def verify(root: Path, store: Store, *, remote: bool = False, all_versions: bool
     with progress(len(expected) + len(need.objects) * (1 + remote), "file", "hashing") as advance:
         problems = [*need.unlisted, *work_tree(here, expected, advance)]
         cache = list(_differing(CACHE, need, lambda md5: _md5(store.cache_path(md5)), advance))
-        there = list(_differing(REMOTE, need, store.remote_md5, advance)) if remote else []
-    lost = {problem.md5 for problem in there}
-    for problem in cache:
-        here_too = problem.what == "damaged" or HERE in problem.versions
-        if here_too or problem.md5 in lost or not (remote or store.remote_has(problem.md5)):
-            problems.append(problem)
+        known = store.stored(need.objects) if remote else {}
+
+        def remote_md5(md5: str) -> str:
+            return store.remote_md5(md5, known[md5]) if known[md5] else ""
+
+        there = list(_differing(REMOTE, need, remote_md5, advance)) if remote else []
+    lacking = {problem.md5 for problem in cache if problem.what != "damaged" and HERE not in problem.versions}
+    elsewhere = {} if remote else store.stored(lacking)
+    lost = {problem.md5 for problem in there} | {md5 for md5, at in elsewhere.items() if at is None}
+    problems += [problem for problem in cache if problem.md5 in lost or problem.md5 not in lacking]
     checked = {WORK_TREE: len(expected), CACHE: len(need.objects)} | ({REMOTE: len(need.objects)} if remote else {})
     erased = tuple(name for name, version in versions.items() if version.erased)
     return Verification(tuple(versions), checked, tuple(sorted({*problems, *there})), erased=erased)
