@@ -1,6 +1,8 @@
 """Stage `split`: valid cases are selected, and assigned to train, validation and test so that nothing leaks."""
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mondegreen import ledger, params, replay, splitting, tables
 from mondegreen.pairs import REASON, repeated_pairs
@@ -15,7 +17,8 @@ def main() -> None:
     valid = tables.read("data/valid.parquet", VALID)
     ledgered = ledger.read("data/ledger.csv")
     frozen = ledgered[ledgered["split"] != RETENTION]
-    cases = tables.read("data/cases.parquet", CASES)
+    asked = None if settings.include_uncorrected else pc.field("case_id").isin(pa.array(frozen["case_id"], pa.string()))
+    cases = tables.read("data/cases.parquet", CASES, only=asked)
     spoken = tables.read("data/valid_utterances.parquet", UTTERANCES)
     require_audio = params.load(params.Export).require_audio
     repeated = repeated_pairs(valid, frozen) & (not require_audio)

@@ -18,6 +18,7 @@ from mondegreen.executor import spread
 from mondegreen.measuring import measure
 from mondegreen.schemas import CASES, MEASURES
 from mondegreen.shelf import Shelf, key_of
+from mondegreen.tables import pieces
 
 INPUTS = ("original_transcript", "corrected_transcript", "language", "is_speech")
 FIGURES = ("detected_error_types", *MEASURES)
@@ -71,8 +72,8 @@ def _identity(rows: pa.Table) -> pa.Array:
 
 
 def _measure(rows: pa.Table, normaliser: str, engine: str) -> pa.Table:
-    pieces = [rows.slice(start, _PIECE).select(INPUTS) for start in range(0, max(1, len(rows)), _PIECE)]
-    return pa.concat_tables(spread(partial(_piece, normaliser), pieces, engine=engine))
+    parts = pieces(rows.select(INPUTS), _PIECE)
+    return pa.concat_tables(spread(partial(_piece, normaliser), parts, engine=engine))
 
 
 def _piece(normaliser: str, rows: pa.Table) -> pa.Table:

@@ -18,7 +18,7 @@ from rapidfuzz import fuzz, process
 from mondegreen.executor import spread
 from mondegreen.methods import by_people
 from mondegreen.numerals import read_out, tokens
-from mondegreen.tables import among
+from mondegreen.tables import among, pieces
 from mondegreen.text import normalise
 
 Strengths = npt.NDArray[np.float64]
@@ -101,8 +101,7 @@ def warning(found: dict[str, Any], total: int) -> list[str]:
 def _words(cases: pd.DataFrame, engine: str) -> tuple[Texts, Texts]:
     """Return the corrections and the transcripts under `basic-1`, numbers read out: "25" is "twenty five"."""
     texts = pa.Table.from_pandas(cases[list(_TEXTS)], preserve_index=False)
-    pieces = [texts.slice(start, _PIECE) for start in range(0, max(1, len(texts)), _PIECE)]
-    said, heard = zip(*spread(_plain, pieces, engine=engine), strict=True)
+    said, heard = zip(*spread(_plain, pieces(texts, _PIECE), engine=engine), strict=True)
     return np.concatenate(said), np.concatenate(heard)
 
 
@@ -121,6 +120,10 @@ def _plain(texts: pa.Table) -> tuple[Texts, Texts]:
 def _alike(one: Texts, other: Texts) -> Strengths:
     """Return how much two texts have in common, pair by pair: 0 no more than by chance, 1 they are equal."""
     ratio = process.cpdist(one, other, scorer=fuzz.ratio, dtype=np.float64, workers=1) / 100
+    return _beyond_chance(ratio)
+
+
+def _beyond_chance(ratio: Strengths) -> Strengths:
     return np.clip((ratio - CHANCE) / (1 - CHANCE), 0, 1)
 
 
@@ -160,17 +163,21 @@ def _nothing_in_common(cases: pd.DataFrame, said: Texts, original: Texts, common
 def _text_of_a_neighbour(cases: pd.DataFrame, said: Texts, original: Texts, common: Strengths) -> Strengths:
     """Return how much better the text fits what was heard in a clip nearby than what was heard in its own."""
     best = np.zeros(len(cases))
-    long = np.array([len(text) >= _SHORT for text in said], bool)
+    letters, heard = (np.array([len(text) for text in texts], np.int64) for texts in (said, original))
     for group in ("recording_id", "speaker_id"):
         known = cases[cases[group].notna()].sort_values([group, "start", "recorded_at", "case_id"])
         index, key = known.index.to_numpy(), known[group].to_numpy()
         for step in range(1, _NEIGHBOURS + 1):
             near = np.flatnonzero(key[step:] == key[:-step])
             for here, there in ((index[near], index[near + step]), (index[near + step], index[near])):
+                shorter = np.minimum(letters[here], heard[there])
+                most = _beyond_chance(2 * shorter / np.maximum(1, letters[here] + heard[there]))  # of their lengths
+                hopeful = most > common[here] + best[here]
+                here, there = here[hopeful], there[hopeful]
                 fits = _alike(said[here], original[there])
                 better = np.where(said[here] == said[there], 0.0, fits - common[here])
                 best[here] = np.maximum(best[here], better)  # `here` names no case twice
-    return np.where(long, np.clip(best, 0, 1), 0.0)
+    return np.where(letters >= _SHORT, np.clip(best, 0, 1), 0.0)
 
 
 def _opinions(said: Texts, original: Texts, heard: Sequence[dict[str, str]]) -> tuple[Strengths, Strengths]:

@@ -6,7 +6,7 @@ The same table always makes the same bytes: fixed Parquet options, no pandas met
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,14 @@ class Table:
             ) from None
 
 
-def read(path: str | Path, table: Table) -> pd.DataFrame:
-    """Return a table; strings are pandas strings, integers and booleans nullable, lists NumPy arrays.
+def read(path: str | Path, table: Table, only: pc.Expression | None = None) -> pd.DataFrame:
+    """Return a table, or `only` some rows of it.
 
-    Raises `DataError` when the file is missing, is no Parquet file or breaks a rule of the table.
+    Strings are pandas strings, integers and booleans nullable, lists NumPy arrays. Raises `DataError` when the file is
+    missing, is no Parquet file or breaks a rule of the table.
     """
     try:
-        arrow = pq.read_table(path)
+        arrow = pq.read_table(path, filters=only)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({str(error)[:200]}): run 'dvc repro' or 'dvc checkout'") from error
     return table.check(arrow.to_pandas(types_mapper=_PANDAS.get))
@@ -90,6 +91,15 @@ def among(values: pd.Series, wanted: pd.Series) -> pd.Series:
     asked, known = (pa.array(column, pa.string(), from_pandas=True) for column in (values, wanted))
     found = pc.is_in(asked, value_set=known.drop_null())
     return pd.Series(found.to_numpy(zero_copy_only=False), index=values.index, dtype=bool)
+
+
+def pieces(table: pa.Table, size: int) -> Iterator[pa.Table]:
+    """Yield a table in pieces of at most `size` rows, at least one; each owns its bytes.
+
+    A slice would take the whole table with it to another process.
+    """
+    for start in range(0, max(1, len(table)), size):
+        yield table.take(pa.array(np.arange(start, min(start + size, len(table)))))
 
 
 def rounded(value: Any) -> Any:
