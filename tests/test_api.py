@@ -133,6 +133,18 @@ def test_corrections_are_never_forgotten_and_count_once(tmp_path: Path):
     assert list(corrections["won"]) == [False, True]
 
 
+def test_a_correction_that_was_taken_back_corrects_nothing(tmp_path: Path):
+    manager = DataManager(tmp_path)
+    case_id = manager.store_failed_case(None, "kiss this guy", error_types=["substitution"])
+    manager.store_correction(case_id, "kiss the sky")
+    [correction] = manager.export_corrections_to_dataframe()["event_id"]
+    manager.recorder.review(case_id, "undo", undoes=correction)
+    found = manager.get_statistics()
+    assert (found["corrected_cases"], found["total_corrections"]) == (0, 1) == (len(manager.get_corrected_cases()), 1)
+    manager.recorder.failure(None, original_transcript="x", error_types=["deletion"], case_id=case_id)
+    assert manager.get_statistics()["error_type_distribution"] == {"deletion": 1}, "recorded again: the later counts"
+
+
 def test_a_withdrawn_case_is_gone(tmp_path: Path):
     manager = DataManager(tmp_path)
     for speaker in ("s1", "s2", None):

@@ -1,12 +1,15 @@
 """Everything that was recorded, as of now: the batches of a repository and the spool that waits beside them."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
-from mondegreen import batches, cases, log, repository, spool
+from mondegreen import batches, cases, log, repository, shelf, spool
 from mondegreen.errors import RepositoryError
 from mondegreen.log import Log
+from mondegreen.shelf import Shelf
 
 
 def sources(inbox: Path) -> tuple[list[Path], list[Path]]:
@@ -15,16 +18,19 @@ def sources(inbox: Path) -> tuple[list[Path], list[Path]]:
     The segments are listed first: an event that ingest moves meanwhile is then found in both, or in its batch.
     """
     segments = spool.segments(inbox)
-    try:
-        raw = repository.root(inbox) / repository.RAW
-    except RepositoryError:
-        return [], segments
-    return batches.event_files(raw) if raw.is_dir() else [], segments
+    root = _root(inbox)
+    raw = root / repository.RAW if root else None
+    return batches.event_files(raw) if raw and raw.is_dir() else [], segments
 
 
 def read(inbox: Path) -> Log:
     """Return every event that can be read now."""
-    return log.read(*sources(inbox))
+    return log.read(*sources(inbox), shelf=_shelf(inbox))
+
+
+def tables(inbox: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, pa.Table]:
+    """Return `columns` of every event that can be read now, by kind (see `mondegreen.log.tables`)."""
+    return log.tables(*sources(inbox), shelf=_shelf(inbox), columns=columns)
 
 
 def read_cases(inbox: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -33,3 +39,16 @@ def read_cases(inbox: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     ranked = cases.rank(events)
     nothing = batches.PACK.remove(batches.PACK.get_field_index("bytes")).empty_table()
     return cases.fold(events, ranked, nothing), ranked
+
+
+def _root(inbox: Path) -> Path | None:
+    try:
+        return repository.root(inbox)
+    except RepositoryError:
+        return None
+
+
+def _shelf(inbox: Path) -> Shelf | None:
+    """Return the repository's shelf: a batch is parsed once, by whoever needs it first."""
+    root = _root(inbox)
+    return Shelf(root / shelf.FOLDER) if root else None

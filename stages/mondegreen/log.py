@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,25 +55,42 @@ def read(files: Iterable[Path], segments: Iterable[Path] = (), *, shelf: Shelf |
     An event that stands in several places comes once. What was parsed before comes from the `shelf`, if there is one.
     Raises `DataError` naming a line of a batch that is no event.
     """
-    parts = [_batch(file, shelf) for file in files]
-    parts += [_of_segment(segment) for segment in segments]
-    return {kind: _concatenated(kind, [part[kind] for part in parts]) for kind in KINDS}
+    found = tables(files, segments, shelf=shelf)
+    return {kind: _pandas(found.pop(kind)) for kind in KINDS}
 
 
-def _batch(file: Path, shelf: Shelf | None) -> dict[str, pa.Table]:
+def tables(
+    files: Iterable[Path],
+    segments: Iterable[Path] = (),
+    *,
+    shelf: Shelf | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, pa.Table]:
+    """Return what `read` returns, as Arrow tables; with `columns` by kind only those, event_id and recorded_at."""
+    asked = {kind: ["event_id", "recorded_at", *columns.get(kind, ())] if columns else None for kind in KINDS}
+    parts = [_batch(file, shelf, asked) for file in files]
+    parts += [_chosen(_of_segment(segment), asked) for segment in segments]
+    return {kind: _concatenated(kind, [part[kind] for part in parts], asked[kind]) for kind in KINDS}
+
+
+_Columns = Mapping[str, list[str] | None]
+"""The columns that are asked for, by kind; None: all."""
+
+
+def _batch(file: Path, shelf: Shelf | None, asked: _Columns) -> dict[str, pa.Table]:
     """Return the tables of one batch, a function of the file's bytes and this code alone."""
     batch = file.parent.name
     if shelf is None:
-        return _of_file(file)
+        return _chosen(_of_file(file), asked)
     with file.open("rb") as content:
         key = key_of(batch, hashlib.file_digest(content, "sha256").digest(), code=_CODE, packages=("pyarrow", "orjson"))
-    kept = {kind: shelf.get(f"{key}-{kind}") for kind in KINDS}
+    kept = {kind: shelf.get(f"{key}-{kind}", asked[kind]) for kind in KINDS}
     found = {kind: table for kind, table in kept.items() if table is not None}
     if len(found) < len(kept):
         found = _of_file(file)
         for kind, table in found.items():
             shelf.put(f"{key}-{kind}", table)
-    return found
+    return _chosen(found, asked)
 
 
 def _of_file(file: Path) -> dict[str, pa.Table]:
@@ -101,9 +118,18 @@ def _is_right(event: dict[str, Any]) -> bool:
     return True
 
 
-def _concatenated(kind: str, parts: list[pa.Table]) -> pd.DataFrame:
-    table = _pandas(pa.concat_tables(parts or [_arrow(kind, [], "")]))
-    return table.drop_duplicates("event_id", ignore_index=True) if len(parts) > 1 else table
+def _chosen(found: dict[str, pa.Table], asked: _Columns) -> dict[str, pa.Table]:
+    return {kind: table.select(asked[kind] or table.column_names) for kind, table in found.items()}
+
+
+def _concatenated(kind: str, parts: list[pa.Table], columns: list[str] | None) -> pa.Table:
+    if not parts:
+        empty = _arrow(kind, [], "")
+        return empty.select(columns or empty.column_names)
+    table = pa.concat_tables(parts)
+    if len(parts) == 1 or pc.count_distinct(table["event_id"]).as_py() == len(table):
+        return table
+    return table.filter(pa.array(~table["event_id"].to_pandas().duplicated()))
 
 
 def segment_events(segment: Path) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ found by a key that names everything it was made of, code included, and counts o
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -28,8 +28,8 @@ class Shelf:
         self.folder = folder
         self._used: set[str] = set()
 
-    def get(self, key: str) -> pa.Table | None:
-        """Return the table under `key`; None where there is none, or it is damaged."""
+    def get(self, key: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """Return the table under `key`, or some `columns` of it; None where there is none, or it is damaged."""
         self._used.add(key)
         try:
             with self._path(key).open("rb") as file:
@@ -38,20 +38,23 @@ class Shelf:
             return None
         if hashlib.sha256(content).digest() != checksum:
             return None
-        found: pa.Table = pq.read_table(pa.BufferReader(content))
+        found: pa.Table = pq.read_table(pa.BufferReader(content), columns=columns)
         return found
 
     def put(self, key: str, table: pa.Table) -> None:
-        """Keep a table under `key`: it appears whole or not at all."""
+        """Keep a table under `key`: it appears whole or not at all. Where nothing can be written, nothing is kept."""
         self._used.add(key)
-        self.folder.mkdir(parents=True, exist_ok=True)
         hidden = self.folder / f".{uuid.uuid4().hex}.new"
         content = pa.BufferOutputStream()
         pq.write_table(table, content, compression="zstd", compression_level=1)
-        with hidden.open("wb") as file:
-            file.write(hashlib.sha256(content.getvalue()).digest())
-            file.write(content.getvalue())
-        os.replace(hidden, self._path(key))  # noqa: PTH105
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with hidden.open("wb") as file:
+                file.write(hashlib.sha256(content.getvalue()).digest())
+                file.write(content.getvalue())
+            os.replace(hidden, self._path(key))  # noqa: PTH105
+        except OSError:
+            hidden.unlink(missing_ok=True)
 
     def table(self, key: str, make: Callable[[], pa.Table]) -> pa.Table:
         """Return the table under `key`, made and kept where there is none."""
