@@ -1,10 +1,11 @@
 """Everything that was recorded, as of now: the batches of a repository and the spool that waits beside them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mondegreen import batches, cases, log, repository, shelf, spool
 from mondegreen.errors import RepositoryError
@@ -31,6 +32,13 @@ def read(inbox: Path) -> Log:
 def tables(inbox: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, pa.Table]:
     """Return `columns` of every event that can be read now, by kind (see `mondegreen.log.tables`)."""
     return log.tables(*sources(inbox), shelf=_shelf(inbox), columns=columns)
+
+
+def sealed(inbox: Path, event_ids: Iterable[str]) -> set[str]:
+    """Return those of `event_ids` that a batch holds."""
+    known = log.tables(sources(inbox)[0], shelf=_shelf(inbox), columns={})
+    asked = pa.array(event_ids, pa.string())
+    return {found for table in known.values() for found in asked.filter(pc.is_in(asked, table["event_id"])).to_pylist()}
 
 
 def read_cases(inbox: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -67,7 +67,9 @@ def tables(
     columns: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, pa.Table]:
     """Return what `read` returns, as Arrow tables; with `columns` by kind only those, event_id and recorded_at."""
-    asked = {kind: ["event_id", "recorded_at", *columns.get(kind, ())] if columns else None for kind in KINDS}
+    asked = {
+        kind: ["event_id", "recorded_at", *columns.get(kind, ())] if columns is not None else None for kind in KINDS
+    }
     parts = [_batch(file, shelf, asked) for file in files]
     parts += [_chosen(_of_segment(segment), asked) for segment in segments]
     return {kind: _concatenated(kind, [part[kind] for part in parts], asked[kind]) for kind in KINDS}

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mondegreen import batches, repository, spool, tables, versions
+from mondegreen import batches, live, repository, spool, tables, versions
 from mondegreen.errors import DataError
 
 EXAMPLES = 5
@@ -84,7 +84,7 @@ def _waiting(root: Path, *, known: bool) -> dict[str, int]:
     """Return how many events of each kind are in the inbox and, where the batches are `known`, in none of them."""
     kinds = {event["event_id"]: event["event"] for part in spool.read(root / repository.INBOX) for event in part.events}
     if kinds and known:
-        for event_id in batches.event_ids(root / repository.RAW) & kinds.keys():
+        for event_id in live.sealed(root / repository.INBOX, kinds):
             del kinds[event_id]
     return dict(sorted(Counter(kinds.values()).items()))
 

@@ -3,7 +3,7 @@
 import csv
 import json
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,9 +70,10 @@ def trace(root: Path, case_id: str) -> Trace:
     if not failures:
         raise _unknown(root, case_id, events)
     failure = max(failures, key=lambda event: (event["recorded_at"], event["event_id"]))
-    row = _row(root, "data/cases.parquet", case_id)
-    chosen = _row(root, _SPLITS, case_id)
-    rejected, left_out = _row(root, "data/rejected.parquet", case_id), _row(root, "data/left_out.parquet", case_id)
+    row = _row(root, "data/cases.parquet", case_id, _MEASURED)
+    chosen = _row(root, _SPLITS, case_id, ("case_id", "split", "component", *KEYS[:-1]))
+    rejected = _row(root, "data/rejected.parquet", case_id, ("reasons",))
+    left_out = _row(root, "data/left_out.parquet", case_id, ("reason",))
     withdrawals = list(_withdrawals(root, case_id, failure.get("speaker_id")))
     reasons = [str(reason) for reason in rejected["reasons"]] if rejected else []
     found = Trace(
@@ -86,7 +87,7 @@ def trace(root: Path, case_id: str) -> Trace:
         corrections=_corrections(events),
         reviews=[event for event in events if event["event"] == "review"],
         withdrawals=withdrawals,
-        measured={name: row[name] for name in _MEASURED if name in row} if row else None,
+        measured=row,
         reasons=[{"reason": reason} | _explained(reason) for reason in reasons],
         left_out=left_out["reason"] if left_out else "",
         split=chosen["split"] if chosen else "",
@@ -182,15 +183,16 @@ def _corrections(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _row(root: Path, path: str, case_id: str) -> dict[str, Any] | None:
-    return next(iter(_rows(root, path, "case_id", case_id)), None)
+def _row(root: Path, path: str, case_id: str, columns: Sequence[str]) -> dict[str, Any] | None:
+    return next(iter(_rows(root, path, "case_id", case_id, columns)), None)
 
 
-def _rows(root: Path, path: str, key: str, value: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+def _rows(root: Path, path: str, key: str, value: str, columns: Sequence[str]) -> list[dict[str, Any]]:
     """Return the rows of a table of the work tree whose `key` is `value`; none where it is not built."""
     if not (root / path).is_file():
         return []
-    rows: list[dict[str, Any]] = pq.read_table(root / path, columns=columns, filters=[(key, "==", value)]).to_pylist()
+    found = pq.read_table(root / path, columns=list(columns), filters=[(key, "==", value)])
+    rows: list[dict[str, Any]] = found.to_pylist()
     return rows
 
 
@@ -275,7 +277,7 @@ def _unknown(root: Path, case_id: str, events: list[dict[str, Any]]) -> DataErro
         parent = copies[0]["parent_case_id"]
         return DataError(f"{case_id} is a copy that stage augment made of {parent}: mondegreen trace {parent}")
     if found := next((each for each in (*_inbox(root), *_sealed(root, case_id)) if each["event_id"] == case_id), None):
-        chosen = _row(root, _SPLITS, case_id)
+        chosen = _row(root, _SPLITS, case_id, ("split",))
         return DataError(
             f"{case_id} is no case: an event {found['event']} of {found['batch'] or 'the inbox'}"
             + (f", in {chosen['split']} of the dataset" if chosen else "")

@@ -337,6 +337,11 @@ def million(bench: Bench) -> Iterator[Row]:
     yield at_most("  largest process", first.peak / 1e9, "GB", 4)
     for stage, each in first.stage_seconds.items():
         yield Row(f"  {stage}", each, None, "s")
+    case = pq.read_table(clone.path / "data/splits.parquet", columns=["case_id"])["case_id"][0].as_py()
+    asked = (("get_statistics", STATISTICS), ("status", STATUS), ("trace", TRACE, case), ("versions", VERSIONS))
+    for name, *command in asked:
+        clone.run("python", "-c", *command)
+        yield at_most(f"  {name}", clone.run("python", "-c", *command).seconds, "s", 2)
     record_texts(clone, 6, sizes.cases // 100, sizes.speakers)
     clone.run("python", "-c", INGEST)
     again = clone.run("dvc", "repro")
@@ -353,10 +358,11 @@ def nothing(bench: Bench) -> Iterator[Row]:
     yield within("dvc repro, nothing changed / dvc status", *map(statistics.median, (ours, floor)), "s", 1.3)
 
 
-VERSIONS, TRACE = (
+VERSIONS, TRACE, STATUS = (
     f"import sys; from mondegreen.cli import main; sys.exit(main(['{command}', *sys.argv[1:]]))"
-    for command in ("versions", "trace")
+    for command in ("versions", "trace", "status")
 )
+STATISTICS = "from mondegreen import DataManager; DataManager('data/inbox').get_statistics()"
 
 
 def versions(bench: Bench) -> Iterator[Row]:
