@@ -371,3 +371,46 @@ def test_silence_is_heard_as_silence():
     quiet = io.BytesIO()
     soundfile.write(quiet, np.zeros(16000, np.int16), 16000, format="WAV")
     assert correctors.load("second-recogniser").suggest(case("the"), quiet.getvalue()) is None
+
+
+def tiny_model(folder: Path) -> Path:
+    """Make a wav2vec2 of a few thousand random weights with its processor, as `transformers` itself saves them."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    folder.mkdir()
+    letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"etaoinshr"]
+    (folder / "vocab.json").write_text(json.dumps({letter: index for index, letter in enumerate(letters)}))
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "conv_dim": (16,) * 7}
+    sizes |= {"num_hidden_layers": 1, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    config = transformers.Wav2Vec2Config(vocab_size=len(letters), pad_token_id=0, **sizes)
+    transformers.Wav2Vec2ForCTC(config).save_pretrained(folder)
+    transformers.Wav2Vec2Processor(
+        feature_extractor=transformers.Wav2Vec2FeatureExtractor(),
+        tokenizer=transformers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json")),
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("seconds", [0.02, 1.0, 40.0])
+def test_a_transformers_model_in_a_folder_listens(tmp_path: Path, seconds: float):
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package, reason="not in the lock: 200 MB that only this adapter needs")
+    by = correctors.load(f"second-recogniser:transformers/{tiny_model(tmp_path / 'tiny')}")
+    noise = np.random.default_rng(0).normal(0, 3000, (int(8000 * seconds), 2)).astype(np.int16)
+    clip = io.BytesIO()
+    soundfile.write(clip, noise, 8000, format="WAV")
+    heard = by.hear(case("the"), clip.getvalue())
+    assert heard is not None
+    assert heard.confidence is None
+    assert by.method == "model:transformers/tiny", "where a folder lies is nobody's business"
+
+
+def test_weights_that_are_not_here_are_said_in_one_line(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    for kind in ("transformers", "faster-whisper"):
+        by = correctors.load(f"second-recogniser:{kind}/{tmp_path / 'empty'}")
+        with pytest.raises(CorrectorError, match=r"pip install|cannot be loaded") as raised:
+            by.hear(case("the"), sound())
+        assert "\n" not in str(raised.value)

@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Callable
 from math import gcd
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,12 @@ RATE = 16_000
 
 UNSURE = 0.5
 """The confidence of a recogniser that does not say how sure it is."""
+
+SHORTEST = 1600
+"""Samples, 0.1 s; what is shorter gets silence behind it: a model's convolutions need something to work on."""
+
+WINDOW = 30
+"""Seconds that a model takes at once."""
 
 SILENCE = 1e-4
 """Root mean square (full scale is 1, this is -80 dB) below which there is nothing to hear: recognisers invent words."""
@@ -88,7 +95,7 @@ def _waveform(decoded: sound.Decoded) -> Waveform:
     divisor = gcd(RATE, decoded.sample_rate)
     if decoded.sample_rate != RATE and len(mono):
         mono = resample_poly(mono, RATE // divisor, decoded.sample_rate // divisor)
-    return np.asarray(mono, np.float32)
+    return np.pad(np.asarray(mono, np.float32), (0, max(0, SHORTEST - len(mono)) if len(mono) else 0))
 
 
 class PocketSphinx:
@@ -143,8 +150,14 @@ class Transformers:
         with self._lock:
             if self._pipeline is None:
                 make = _import("transformers", "transformers torch").pipeline
-                self._pipeline = _loaded(self.name, lambda: make("automatic-speech-recognition", model=self._model))
-            found = self._pipeline({"raw": waveform, "sampling_rate": RATE})
+                self._pipeline = _done(
+                    _unloaded(self.name), lambda: make("automatic-speech-recognition", model=self._model)
+                )
+            run, sound = self._pipeline, {"raw": waveform, "sampling_rate": RATE}
+            long: dict[str, Any] = {}
+            if len(waveform) > WINDOW * RATE:  # Whisper goes from window to window by its timestamps
+                long = {"return_timestamps": True} if run.type == "seq2seq_whisper" else {"chunk_length_s": WINDOW}
+            found = _done(f"{self.name} cannot transcribe a clip", lambda: run(sound, **long))
         return Heard(str(found["text"]).strip())
 
 
@@ -166,11 +179,11 @@ class FasterWhisper:
         with self._lock:
             if self._loaded is None:
                 make = _import("faster_whisper", "faster-whisper").WhisperModel
-                self._loaded = _loaded(self.name, lambda: make(self._model))
+                self._loaded = _done(_unloaded(self.name), lambda: make(self._model))
             tongue = (language or "").split("-")[0].split("_")[0].lower()
             known = tongue if tongue in self._loaded.supported_languages else None  # None: it finds out by itself
-            segments, _ = self._loaded.transcribe(waveform, language=known)
-            found = list(segments)
+            hear = self._loaded.transcribe
+            found = _done(f"{self.name} cannot transcribe a clip", lambda: list(hear(waveform, language=known)[0]))
         seconds = sum(segment.end - segment.start for segment in found)
         logs = sum(segment.avg_logprob * (segment.end - segment.start) for segment in found)
         confidence = min(1.0, math.exp(logs / seconds)) if seconds > 0 else None
@@ -194,9 +207,11 @@ def recogniser(name: str) -> Recogniser:
 
 
 def _named(kind: str, model: str) -> str:
+    """Return the name to record: of a folder its own name alone, since where it lies is nobody's business."""
     if not model:
         raise CorrectorError(f"{kind} needs a model, such as second-recogniser:{kind}/NAME")
-    shown = "".join(letter if letter.isalnum() or letter in "_.-/" else "-" for letter in model.strip("/"))
+    known = Path(model).resolve().name if Path(model).is_dir() else model
+    shown = "".join(letter if letter.isalnum() or letter in "_.-/" else "-" for letter in known.strip("/"))
     return f"{kind}/{shown}"
 
 
@@ -209,9 +224,13 @@ def _import(module: str, packages: str) -> Any:
         raise CorrectorError(f"{module} is not installed: pip install {packages}") from error
 
 
-def _loaded(name: str, load: Callable[[], Any]) -> Any:
-    """Return the model that `load` returns; weights that are not here or cannot be used are a `CorrectorError`."""
+def _unloaded(name: str) -> str:
+    return f"{name} cannot be loaded (it is a folder, or a name on the Hub)"
+
+
+def _done(failure: str, do: Callable[[], Any]) -> Any:
+    """Return what `do` returns; where weights are missing or unfit, a `CorrectorError` of one line says so."""
     try:
-        return load()
+        return do()
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        raise CorrectorError(f"{name} cannot be loaded: {str(error)[:300]}") from error
+        raise CorrectorError(f"{failure}: {' '.join(str(error).split())[:300]}") from error
