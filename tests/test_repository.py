@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import mondegreen
+from mondegreen import events
 from mondegreen.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,6 +102,14 @@ with Recorder({str(tmp_path / "inbox")!r}) as recorder:
 """
     run(sys.executable, "-I", "-S", "-c", code)
     assert len("".join(path.read_text("utf-8") for path in (tmp_path / "inbox").rglob("*.jsonl")).splitlines()) == 2
+
+
+def test_the_docs_name_every_kind_of_event_and_every_field():
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", (ROOT / "docs/events.md").read_text(), re.MULTILINE))
+    assert list(rows) == list(events.FIELDS)
+    for kind, fields in events.FIELDS.items():
+        assert set(re.findall(r"`(\w+)`", rows[kind])) == set(fields), kind
+        assert tuple(re.findall(r"\*\*`(\w+)`\*\*", rows[kind])) == events.REQUIRED[kind], kind
 
 
 def test_the_readme_names_every_command():

@@ -92,6 +92,8 @@ def _export(args: argparse.Namespace) -> int:
         print(
             f"next: a project with the labeling configuration {args.folder}/config.xml, then import tasks.json into it"
         )
+    if tasks and not (args.embed or args.audio_url):
+        print(f"its audio is played once {args.folder} is a local storage of the project (README, Label Studio)")
     return 0
 
 
