@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from cloud import HEALTHY, Emulator, Faults, Proxy
-from mondegreen import mending, repository, snapshot, transfer, verifying
+from mondegreen import mending, repository, service, snapshot, transfer, verifying
 from mondegreen.cli import main
 from mondegreen.errors import CloudError, UnreachableError
 from mondegreen.objects import Store
@@ -253,6 +253,7 @@ def test_two_pushes_at_once(root: Path, cloud: Proxy):
 
 def test_a_server_that_stays_dead_is_given_up_and_named(root: Path, cloud: Proxy, capsys, monkeypatch):
     push(root)
+    monkeypatch.setattr(service, "CONTACT", 1.0)
     cloud.faults = Faults(cut=0)
     with pytest.raises(UnreachableError, match=r"gs://bucket cannot be reached .*check the network"):
         push(root)

@@ -19,14 +19,13 @@ from typing import Any
 from urllib.parse import quote
 
 from mondegreen import credentials
-from mondegreen.service import Advance, Counted, Service, nothing
+from mondegreen.service import Advance, Counted, Service, longest, nothing
 
 SCHEME = "gs://"
 
 _CHUNK = 32 << 20  # bytes of one request; what is longer goes up in several, and a broken one repeats only itself
 _SMALL = 100_000  # bytes of a body that is counted when it has arrived, not while it goes
 _MARK = uuid.uuid4().hex  # parts the pieces of a request: random, so that no content holds it
-_SLOWEST = 20_000  # bytes per second of one transfer; one that is slower is broken off and tried again
 _PAGE = 1000
 
 
@@ -140,10 +139,11 @@ class Bucket:
         """
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
-            limit = 120 + size / _SLOWEST
             send = self._send_whole if size <= _CHUNK else self._send_chunks
             condition = {"ifGenerationMatch": "0"} if new else {}
-            return _stored(self._service.run(send, file, size, self._meta(name, md5), condition, advance, limit=limit))
+            return _stored(
+                self._service.run(send, file, size, self._meta(name, md5), condition, advance, limit=longest(size))
+            )
 
     def upload_many(self, files: Sequence[tuple[Path, str, str]], *, jobs: int, advance: Advance = nothing) -> set[str]:
         """Put small files, each with its name and MD5 (hex), side by side without a thread for each.
@@ -163,7 +163,7 @@ class Bucket:
                     return
                 try:
                     content = source.read_bytes()
-                    async with asyncio.timeout(120 + len(content) / _SLOWEST):
+                    async with asyncio.timeout(longest(len(content))):
                         await self._send_whole(io.BytesIO(content), len(content), self._meta(name, md5), {}, advance)
                     done.add(name)
                 except Exception:  # noqa: BLE001, `upload` tries it again and says what is wrong
@@ -231,11 +231,8 @@ class Bucket:
 
         What arrives can be damaged: whoever knows the hash compares it.
         """
-        known = self.stat(name)
-        if known is None:
-            raise FileNotFoundError(name)
         path = f"/download/storage/v1/{self._objects}/{self._quoted(name)}"
-        self._service.run(self._service.fetch, path, target, advance, limit=120 + known.size / _SLOWEST)
+        self._service.run(self._service.fetch, path, target, advance, limit=None)
 
     def delete(self, name: str) -> None:
         """Remove an object; none is fine."""

@@ -61,6 +61,7 @@ class Store:
         """Open neither yet: the cache is opened on first use, the remote when something has to come from there."""
         self.root, self.remote = root, remote
         self._lists: dict[str, list[dict[str, Any]]] = {}
+        self._sizes: dict[str, int] = {}
 
     @cached_property
     def cache(self) -> Path:
@@ -95,6 +96,15 @@ class Store:
     def cache_path(self, md5: str) -> Path:
         """Return where the cache keeps an object, whether it is there or not."""
         return self.cache / md5[:2] / md5[2:]
+
+    def size(self, md5: str) -> int | None:
+        """Return the bytes of an object in the cache, None where it is not there; each is looked at once."""
+        if md5 not in self._sizes:
+            try:
+                self._sizes[md5] = self.cache_path(md5).stat().st_size
+            except FileNotFoundError:
+                return None
+        return self._sizes[md5]
 
     def intact(self, md5: str) -> bool:
         """Tell whether the cache holds an object with the very content that its name says."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.request import getproxies, proxy_bypass
 
 from mondegreen import credentials
 from mondegreen.errors import CloudError, UnreachableError
@@ -27,11 +28,17 @@ _CONNECT, _SILENCE = (
     4.0,
     60.0,
 )  # seconds to a connection, and without a byte of an answer; the first, twice that is enough
+_SLOWEST = 20_000  # bytes per second
 _PAUSE = 0.5  # seconds before a request is repeated; then twice as many, jittered
 _BUSY = (408, 429)
 
 Advance = Callable[[int], object]
 T = TypeVar("T")
+
+
+def longest(size: int) -> float:
+    """Return the seconds that the transfer of `size` bytes may take: one that is slower begins anew."""
+    return 120 + size / _SLOWEST
 
 
 def nothing(_: int) -> None:
@@ -48,10 +55,9 @@ class Service:
         import gcsfs
 
         self.bucket, self._answered = bucket, False
-        self._fs = gcsfs.GCSFileSystem(
-            project=project or "", token=token, session_kwargs={"trust_env": True}, skip_instance_cache=True
-        )
+        self._fs = gcsfs.GCSFileSystem(project=project or "", token=token, skip_instance_cache=True)
         self.base, self.account = self._fs._location, self._fs.credentials.credentials
+        self._fs.session_kwargs = _proxy(self.base)
 
     def run(self, work: Callable[..., Awaitable[T]], *arguments: Any, limit: float | None = 300.0, **options: Any) -> T:
         """Run a coroutine function in gcsfs's loop, for `limit` seconds at most; raises `UnreachableError` then."""
@@ -94,10 +100,11 @@ class Service:
             advance(-told)
             told = 0
             with target.open("wb") as file:
-                async for part in answer.content.iter_chunked(1 << 17):
-                    file.write(part)
-                    told += len(part)
-                    advance(len(part))
+                async with asyncio.timeout(longest(answer.content_length or 0)):
+                    async for part in answer.content.iter_chunked(1 << 17):
+                        file.write(part)
+                        told += len(part)
+                        advance(len(part))
             return b""
 
         await self._patiently(receive, "GET", path, None, None, {"alt": "media"})
@@ -191,6 +198,22 @@ class Service:
         return UnreachableError(
             f"gs://{self.bucket} cannot be reached ({why}){asks}: check the network, then run this again", wait
         )
+
+
+def _proxy(url: str) -> dict[str, Any]:
+    """Return what a session is told of the proxy that the environment names for `url`.
+
+    With `trust_env`, a session looks for it anew with each request, in another thread: half of what a small one costs.
+    """
+    from aiohttp import BasicAuth
+    from yarl import URL
+
+    address = URL(url)
+    named = getproxies().get(address.scheme)
+    if not named or proxy_bypass(address.host or ""):
+        return {}
+    proxy = URL(named)
+    return {"proxy": proxy.with_user(None), "proxy_auth": BasicAuth.from_url(proxy)}
 
 
 class Counted(io.BytesIO):

@@ -73,16 +73,11 @@ def audit(store: Store, objects: Sequence[Object], *, deep: bool = False) -> dic
 def _judge(store: Store, item: Object, stored: Stored | None, deep: bool) -> str:
     if stored is None:
         return "is not there"
-    size = item.size if item.size is not None else _size(store, item)
+    size = item.size if item.size is not None else store.size(item.md5)
     if size not in (None, stored.size):
         return f"has {stored.size} bytes instead of {size}"
     md5 = store.remote_md5(item.md5, stored) if deep else stored.md5
     return "has another content" if md5 not in ("", item.md5.removesuffix(FOLDER)) else ""
-
-
-def _size(store: Store, item: Object) -> int | None:
-    path = store.cache_path(item.md5)
-    return path.stat().st_size if path.is_file() else None
 
 
 def push(
@@ -102,10 +97,10 @@ def push(
     store.place.check(write=not dry)
     objects, lost = needed(root, store, all_versions=all_versions)
     lacking = audit(store, objects, deep=deep)
-    total = sum(_size(store, item) or 0 for item in objects)
+    total = sum(store.size(item.md5) or 0 for item in objects)
     if dry or not lacking:
         return Transfer(str(store.place), len(objects), total, problems=lost | _by_path(lacking))
-    size = sum(_size(store, item) or 0 for item in lacking)
+    size = sum(store.size(item.md5) or 0 for item in lacking)
     files = [item for item in lacking if not item.md5.endswith(FOLDER)]
     lists = [item for item in lacking if item.md5.endswith(FOLDER)]
     with progress(size, "B", f"pushing to {store.place}", scale=True) as advance:
@@ -127,14 +122,14 @@ def push(
         len(objects),
         total,
         len(moved),
-        sum(_size(store, item) or 0 for item in moved),
+        sum(store.size(item.md5) or 0 for item in moved),
         lost | _by_path(reasons),
     )
 
 
 def _sweep(store: Store, files: list[Object], jobs: int, advance: Advance) -> set[Object]:
     """Upload what is small, if the remote is a bucket; return what is there."""
-    small = {store.remote_name(item.md5): item for item in files if (_size(store, item) or _SMALL) < _SMALL}
+    small = {store.remote_name(item.md5): item for item in files if (store.size(item.md5) or _SMALL) < _SMALL}
     if not isinstance(store.place, Bucket) or len(small) < _SINGLE:
         return set()
     sources = [(store.cache_path(item.md5), name, item.md5.removesuffix(FOLDER)) for name, item in small.items()]
@@ -158,8 +153,8 @@ def pull(root: Path, store: Store, *, jobs: int = JOBS, patience: float = PATIEN
         moved += more
     if not failed:
         repository.dvc(["checkout", "--quiet"], root)
-    total = sum(_size(store, item) or 0 for item in objects.values())
-    size = sum(_size(store, item) or 0 for item in moved)
+    total = sum(store.size(item.md5) or 0 for item in objects.values())
+    size = sum(store.size(item.md5) or 0 for item in moved)
     return Transfer(str(store.place), len(objects), total, len(moved), size, _by_path(failed))
 
 
