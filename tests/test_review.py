@@ -226,6 +226,15 @@ def test_a_suspect_case_shows_what_people_said_and_that_it_says_silence(inbox: P
         assert [(each.text, each.method) for each in sheet.suggestions][:1] == [("kiss the sky", "another person")]
 
 
+def test_a_suspect_case_shows_what_another_recogniser_heard(inbox: Path, recorder: Recorder):
+    recorder.correction("worst", "kiss the skies", author="ann")
+    recorder.hearing("worst", "kiss the sky", model_version="ears", model_confidence=0.7)
+    recorder.hearing("worst", "", model_version="deaf")
+    with desk(inbox, suspicion=Suspicion({"worst": (0.8, ("second_opinion",))})) as ann:
+        sheet = ann.next()
+        assert [(each.text, each.method) for each in sheet.suggestions] == [("kiss the sky", "heard by ears")]
+
+
 def test_suspects_that_come_up_are_in_the_queue_of_an_open_page(tmp_path: Path):
     """One who checks meanwhile, ingests and builds has not to tell the one at the page."""
     inbox, table = tmp_path / "data/inbox", tmp_path / "data/suspects.parquet"

@@ -91,7 +91,7 @@ class Board:
         return ("case_id", case.case_id) in self._withdrawn or ("speaker_id", case.speaker_id) in self._withdrawn
 
     def proposals(self, case_id: str) -> list[Proposal]:
-        """Return what machines recorded for a case, the newest first, each text once."""
+        """Return what machines proposed for a case or heard in it, the newest first, each text once."""
         return list({each.text: each for each in self._proposals.get(case_id, [])}.values())[::-1]
 
     def standing(self, case_id: str) -> dict[str, Decision]:
@@ -138,6 +138,11 @@ class Board:
             self._add(_case(event))
         elif kind == "correction" and TIERS[event["method"].split(":")[0]] < TIERS["manual"]:
             proposal = Proposal(event["corrected_transcript"], event["method"], _confidence(event))
+            self._proposals[event["case_id"]].append(proposal)
+        elif kind == "hearing" and event["transcript"].strip():
+            proposal = Proposal(
+                event["transcript"], f"heard by {event['model_version']}", event.get("model_confidence")
+            )
             self._proposals[event["case_id"]].append(proposal)
         elif kind in ("correction", "review"):
             self._decide(event)
