@@ -362,8 +362,10 @@ def test_a_consensus_needs_no_ingest(repository: Path, capsys):
 def test_a_single_unknown_case_is_kept_and_said(repository: Path, capsys):
     assert main(["correct", "asr-9", "kiss the sky"]) == 0
     assert "no case asr-9 is recorded here: kept" in capsys.readouterr().err
-    assert main(["correct", "asr-1", "kiss the sky"]) == 0
+    assert main(["correct", "asr-1", "kiss", "the", "sky"]) == 0
     assert main(["correct", "caps", "I am"]) == 0
+    found = correcting.read(repository, repository / "data/inbox")[0].set_index("case_id")["corrected_transcript"]
+    assert found["asr-1"] == "kiss the sky"
     assert capsys.readouterr().err == ""
 
 
