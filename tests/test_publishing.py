@@ -15,8 +15,9 @@ import pytest
 
 from cloud import HEALTHY, Emulator, Faults, Proxy, run
 from conftest import ROOT
-from mondegreen import publishing, repository, service
+from mondegreen import publishing, repository, service, snapshot
 from mondegreen.errors import CloudError, RepositoryError
+from mondegreen.objects import md5_of
 from mondegreen.place import Place
 from states import PIPELINE, States, rows
 
@@ -238,17 +239,26 @@ def test_an_outage_is_given_up_some_time_and_the_next_run_goes_on(repo: Path, cl
     assert_last(cloud)
 
 
-def test_a_release_is_published_and_read_as_it_is(tmp_path: Path, cloud: Proxy):
-    made = States(tmp_path / "clone")
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> States:
+    """A repository with v1.0.0, made by `mondegreen release`, and a case more on main; its remote is a bucket."""
+    made = States(tmp_path_factory.mktemp("released") / "clone")
     made.write("dvc.yaml", PIPELINE.replace("artifacts:", REPORT + "artifacts:"))
-    made.tables(rows())
-    made.metrics()
     made.write("report.py", f"import sys\nsys.path.insert(0, {str(ROOT / 'stages')!r})\n{MAKE_REPORT}")
-    made.commit("built")
-    said = made.mondegreen("release")
-    assert "dataset@v1.0.0" in made.git("tag"), said
-    said = made.mondegreen("publish", "--to", "gs://bucket", "--json")
-    assert json.loads(said)["version"] == "v1.0.0"
+    made.dvc("remote", "add", "-q", "-d", "cloud", "gs://bucket/data_versions")
+    made.dvc("remote", "modify", "-q", "cloud", "verify", "true")
+    for more in ({}, {"c0": {"corrected_transcript": "kiss the moon"}}):
+        made.tables(rows(**more))
+        made.metrics()
+        made.commit("built")
+        if not more:
+            made.mondegreen("release")
+    return made
+
+
+def test_a_release_is_published_and_read_as_it_is(released: States, cloud: Proxy, tmp_path: Path):
+    said = json.loads(released.mondegreen("publish", "--to", "gs://bucket", "--json"))
+    assert said["version"] == "v1.0.0"
     code = f"""
         from datasets import load_dataset
         url = "gs://bucket/{BASE}/splits.parquet"
@@ -256,10 +266,38 @@ def test_a_release_is_published_and_read_as_it_is(tmp_path: Path, cloud: Proxy):
         print(sorted(zip(found["case_id"], found["split"], found["corrected_transcript"])))
         """
     loaded = run(sys.executable, "-c", textwrap.dedent(code), cwd=tmp_path, env=cloud.env(tmp_path))
-    table = pd.read_parquet(made.root / "data/dataset/splits.parquet")
+    table = released_table(released)
     columns = (table[name] for name in ("case_id", "split", "corrected_transcript"))
     assert str(sorted(zip(*columns, strict=True))) in loaded
+    assert "kiss the moon" not in loaded
     assert_last(cloud)
+
+
+def released_table(released: States) -> pd.DataFrame:
+    """Return the dataset of v1.0.0, from the cache."""
+    state = snapshot.at(released.root, "dataset@v1.0.0")
+    [item] = [item for item in state.store.listing(state.outputs["data/dataset"]) if item.path.endswith(".parquet")]
+    return pd.read_parquet(state.store.cache_path(item.md5))
+
+
+@pytest.mark.parametrize("command", ["dvc", "mondegreen"])
+def test_a_fresh_clone_gets_an_old_release_back_from_the_bucket(
+    command: str, released: States, cloud: Proxy, tmp_path: Path
+):
+    said = json.loads(released.mondegreen("push", "--all-versions", "--json"))
+    assert said["problems"] == {}
+    subprocess.run(["git", "clone", "-q", released.root, tmp_path / "fresh"], check=True)
+    fresh = States.__new__(States)
+    fresh.root = tmp_path / "fresh"
+    fresh.git("checkout", "-q", "dataset@v1.0.0")
+    if command == "dvc":
+        fresh.dvc("pull", "-q")
+    else:
+        fresh.mondegreen("pull")
+    state = snapshot.at(released.root, "dataset@v1.0.0")
+    files = [item for item in state.store.objects(state.outputs.values()) if not item.md5.endswith(".dir")]
+    assert len(files) > 8
+    assert {item.path: md5_of(fresh.root / item.path) for item in files} == {item.path: item.md5 for item in files}
 
 
 def test_what_was_interrupted_goes_on(repo: Path, cloud: Proxy):

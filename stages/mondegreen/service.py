@@ -112,12 +112,18 @@ class Service:
     async def _patiently(
         self, receive: Callable[[Any], Awaitable[bytes]], *request: Any
     ) -> tuple[Mapping[str, str], bytes]:
-        """Make a request until it is answered; wait between two as long as the service asks, if it does."""
-        start, pause = time.monotonic(), _PAUSE
+        """Make a request until it is answered; wait between two as long as the service asks, if it does.
+
+        What patience is counted from: the first failure, since a part of a large object may take long; the beginning,
+        where nothing has ever answered.
+        """
+        start, failed, pause = time.monotonic(), False, _PAUSE
         while True:
             try:
                 answer = await self._once(receive, *request)
             except UnreachableError as error:
+                if self._answered and not failed:
+                    start, failed = time.monotonic(), True
                 left = (PATIENCE if self._answered else CONTACT) - (time.monotonic() - start)
                 wait = max(error.wait, pause * random.uniform(0.5, 1))  # noqa: S311, no secret
                 if wait > left:
