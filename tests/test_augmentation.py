@@ -21,7 +21,6 @@ from conftest import ROOT, sound
 from mondegreen import audio, augmentation, augmenting, batches, params, perturbation, tables
 from mondegreen.audio import Decoded
 from mondegreen.errors import DataError, ParamsError
-from mondegreen.perturbation import PEAK
 from mondegreen.schemas import SPLITS
 from test_dataset import CLIPS, SPLIT_OF, case, digests, splits_table, write_packs
 
@@ -91,7 +90,7 @@ def test_generated_noise_is_pink():
 def test_gain_is_as_asked_for_and_never_clips():
     parent = tone(440, level=0.25).samples
     assert decibels(perturbation.gain(parent, -6.0), parent) == pytest.approx(-6, abs=0.01)
-    assert audio.peak(perturbation.gain(parent, 20.0)) == PEAK
+    assert audio.peak(perturbation.gain(parent, 20.0)) == audio.PEAK
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
@@ -152,7 +151,7 @@ def test_whatever_the_sound_no_copy_reaches_full_scale(samples, channels, seed):
     ):
         found = audio.probe(copy.data)
         assert found.error is None
-        assert found.peak <= PEAK
+        assert found.peak <= audio.PEAK
         assert found.pcm_sha256 != audio.pcm_sha256(parent)
         assert (found.frames, found.channels, found.sample_rate) == (
             copy.sound.frames,

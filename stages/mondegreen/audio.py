@@ -17,6 +17,9 @@ _FITS_16_BIT = ("PCM_16", "PCM_S8", "PCM_U8")  # libsndfile gives these as 16 bi
 MAX_SECONDS = 4 * 3600
 """A clip that decodes to more than this is no clip: a header may claim, or a codec unpack to, any length."""
 
+PEAK = 32_124
+"""The loudest sample of a copy: what G.711 can express at most. Nothing reaches full scale, so nothing is clipped."""
+
 
 @dataclass(frozen=True)
 class Decoded:

@@ -28,7 +28,6 @@ from mondegreen import audio
 from mondegreen.dataset import ROW_GROUP_BYTES, features, shard_name, split_order
 from mondegreen.methods import by_people
 from mondegreen.pairs import pair_keys
-from mondegreen.perturbation import PEAK
 from mondegreen.schemas import AUGMENTED, FAILURE, REPLAY, RETENTION, UNLABELLED
 from mondegreen.tables import DIGITS, among, rounded
 from mondegreen.text import NORMALISERS, normalise, words
@@ -280,7 +279,7 @@ def _check_copies(rows: pd.DataFrame, findings: _Findings) -> None:
     replayed = rows["origin"] == REPLAY
     strays = (replayed & ~rows["split"].isin(("train", RETENTION))) | (~replayed & (rows["split"] == RETENTION))
     findings.add("stray_row", rows.loc[strays, "case_id"])
-    findings.add("clipped_copy", copies.loc[copies["peak"].astype("float64") > PEAK, "case_id"])
+    findings.add("clipped_copy", copies.loc[copies["peak"].astype("float64") > audio.PEAK, "case_id"])
 
 
 def _check_audio(

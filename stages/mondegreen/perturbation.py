@@ -20,10 +20,7 @@ import numpy.typing as npt
 import soundfile
 from scipy import signal
 
-from mondegreen.audio import Decoded, Samples, peak
-
-PEAK = 32_124
-"""The loudest sample of a copy: what G.711 can express at most. Nothing reaches full scale, so nothing is clipped."""
+from mondegreen.audio import PEAK, Decoded, Samples, peak
 
 _BITS = 24  # of filter coefficients and loudness ratios: times a 16-bit sample, summed, far below 2**53
 _ZERO_CROSSINGS = 10  # of the resampling filter on each side, at the lower rate; as in scipy.signal.resample_poly
