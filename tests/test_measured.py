@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT
+from mondegreen import Recorder, batches, log
 from mondegreen import measured as room
-from mondegreen.errors import ParamsError
+from mondegreen.errors import DataError, ParamsError
 from mondegreen.executor import engine, spread
+from mondegreen.ingest import ingest
 from mondegreen.measured import FIGURES, measured
 from mondegreen.measuring import measure
 from mondegreen.shelf import Shelf, key_of
@@ -118,3 +120,20 @@ def test_an_unknown_engine_is_an_error(tmp_path: Path):
         engine(params)
     params.write_text("collect: {}\n")
     assert engine(params) == "local"
+
+
+def test_a_batch_that_is_parsed_in_parts_makes_the_same_tables_and_names_the_same_line(tmp_path: Path, monkeypatch):
+    with Recorder(tmp_path / "inbox") as recorder:
+        for number in range(40):
+            case_id = recorder.failure(None, original_transcript=f"kiss this guy {number}")
+            recorder.correction(case_id, "kiss the sky")
+    ingest(tmp_path / "inbox", tmp_path / "raw", track=lambda batch: None)
+    [file] = batches.event_files(tmp_path / "raw")
+    whole = log.read([file])
+    monkeypatch.setattr(log, "_PART", file.stat().st_size // 3)
+    for kind, table in log.read([file]).items():
+        pd.testing.assert_frame_equal(table, whole[kind])
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:70], b"no event\n", *lines[70:]]))
+    with pytest.raises(DataError, match="line 71 is no event"):
+        log.read([file])

@@ -233,7 +233,7 @@ def test_an_audio_folder_is_imported_and_what_cannot_be_is_set_aside(folder, tmp
     inbox = tmp_path / "inbox"
     assert cli.main(["import", "--as", "replay", str(folder), "--spool", str(inbox), "--default", "language=en"]) == 1
     said = capsys.readouterr()
-    assert "1 utterances" in said.out
+    assert "1 utterance into" in said.out
     assert f"3 rows rejected: see {folder}.rejected.jsonl" in said.err
     [event] = [event for contents in spool.read(inbox) for event in contents.events]
     wanted = {"event": "utterance", "transcript": "kiss the sky", "source": "readings", "speaker_id": "7"}

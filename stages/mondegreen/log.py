@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from mondegreen import events, schemas
 from mondegreen.errors import DataError, RecordError
 from mondegreen.events import FIELDS
+from mondegreen.executor import spread
 from mondegreen.schemas import CASES, CORRECTIONS, INFERENCES, PERFORMANCE
 from mondegreen.shelf import Shelf, key_of
 
@@ -45,6 +47,9 @@ _TYPES |= {
     )
 }
 _TYPES |= {"audio": _AUDIO, "training_data_size": pa.int64()}
+_PART = 64 << 20
+"""Bytes of a batch's events that a worker parses at once: about a second's work."""
+
 _CODE = (sys.modules[__name__], events, schemas)
 _COLUMNS = {kind: ("event_id", "recorded_at", *FIELDS[kind]) for kind in KINDS}
 
@@ -97,10 +102,29 @@ def _batch(file: Path, shelf: Shelf | None, asked: _Columns) -> dict[str, pa.Tab
 
 def _of_file(file: Path) -> dict[str, pa.Table]:
     try:
-        return _tables(batch_events(file), file.parent.name)
+        parts = list(spread(partial(_of_part, file), _parts(file), engine="local"))
+        return {kind: pa.concat_tables([part[kind] for part in parts]) for kind in KINDS}
     except _MISFIT as error:
         said = str(error)[:200]
         raise DataError(f"{file} has an event of no known form ({said}): a batch never changes, restore it") from error
+
+
+def _parts(file: Path) -> Iterator[tuple[int, int]]:
+    """Yield where in `file` each part begins and ends, at least one part: whole lines, about `_PART` bytes."""
+    start, size = 0, file.stat().st_size
+    with file.open("rb") as lines:
+        while True:
+            lines.seek(start + _PART)
+            lines.readline()
+            end = min(lines.tell(), size)
+            yield start, end
+            if end == size:
+                return
+            start = end
+
+
+def _of_part(file: Path, part: tuple[int, int]) -> dict[str, pa.Table]:
+    return _tables(batch_events(file, *part), file.parent.name)
 
 
 def _of_segment(segment: Path) -> dict[str, pa.Table]:
@@ -158,16 +182,25 @@ def read_on(segment: Path, start: int) -> tuple[list[dict[str, Any]], int]:
     return found, start + len(whole) + len(newline)
 
 
-def batch_events(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a batch; raises `DataError` naming a line that is no event."""
+def batch_events(file: Path, start: int = 0, end: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the events of a batch, or of its lines from the byte `start` to `end`.
+
+    Raises `DataError` naming a line that is no event.
+    """
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+        lines.seek(start)
+        for line in lines:
             try:
                 event = orjson.loads(line)
                 str.encode(event["event"]), str.encode(event["event_id"]), str.encode(event["recorded_at"])
             except (ValueError, KeyError, TypeError) as error:
+                lines.seek(0)
+                number = lines.read(start).count(b"\n") + 1
                 raise DataError(f"{file}, line {number} is no event: a batch never changes, restore it") from error
             yield event
+            start += len(line)
+            if start == end:
+                return
 
 
 def _tables(events: Iterable[dict[str, Any]], batch: str) -> dict[str, pa.Table]:

@@ -76,7 +76,7 @@ def write(frame: pd.DataFrame, path: str | Path, table: Table) -> None:
     arrow = pa.Table.from_pandas(checked, schema=table.arrow, preserve_index=False)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(
-        arrow.replace_schema_metadata(None),
+        arrow.replace_schema_metadata(None).combine_chunks(),  # pages end where chunks end
         path,
         compression="zstd",
         compression_level=3,
