@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from mondegreen import batches, live, repository, spool, tables, versions
 from mondegreen.errors import DataError
+from mondegreen.terminal import counted
 
 EXAMPLES = 5
 """How many uncorrected cases are named."""
@@ -106,7 +107,7 @@ def _next(state: dict[str, Any], missing: str, quality: dict[str, Any]) -> str:
         return "mondegreen ingest: seal what waits in the inbox into a batch"
     if state["gate_passed"] is False:
         main = next((issue for issue in quality["issues"]), None)
-        why = f": mainly {main['reason']} ({main['count']} cases)" if main else ""
+        why = f": mainly {main['reason']} ({counted(main['count'], 'case')})" if main else ""
         return f"the gate is shut{why}; mend the cases or the thresholds, then dvc repro"
     if not state["up_to_date"]:
         return f"dvc repro: {', '.join(state['stale_stages'])} changed"

@@ -27,7 +27,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _lines(state: dict[str, Any]) -> list[str]:
     rows = state["dataset_rows"]
-    waiting = ", ".join(f"{count} {kind}" for kind, count in state["waiting_in_inbox"].items())
+    waiting = ", ".join(
+        counted(count, kind, kind if kind.endswith("s") else "") for kind, count in state["waiting_in_inbox"].items()
+    )
     order = sorted(rows, key=lambda split: (*SPLITS, split).index(split))
     parts = " + ".join(f"{rows[split]} {split}" for split in order)
     dataset = f"{counted(sum(rows.values()), 'case')} ({parts})" if rows else "not built"
