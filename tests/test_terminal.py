@@ -5,7 +5,7 @@ import io
 import pytest
 
 from mondegreen import terminal
-from mondegreen.terminal import be_quiet, counted, plain, progress
+from mondegreen.terminal import QUIET, be_quiet, counted, plain, progress
 
 
 def test_without_a_terminal_a_line_now_and_then(capsys, monkeypatch: pytest.MonkeyPatch):
@@ -31,6 +31,9 @@ def test_quiet_is_silent(capsys, monkeypatch: pytest.MonkeyPatch):
             advance(1)
     finally:
         be_quiet(False)
+    monkeypatch.setenv(QUIET, "1")
+    with progress(2, " cases", "exporting") as advance:
+        advance(1)
     assert capsys.readouterr().err == ""
 
 

@@ -1,5 +1,6 @@
 """What a person sees in a terminal. Standard library only; tqdm is loaded when a bar is drawn."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,9 @@ def counted(number: int, one: str, many: str = "") -> str:
 EVERY = 30.0
 """Seconds between two lines about progress where no bar can be drawn."""
 
+QUIET = "MONDEGREEN_QUIET"
+"""The environment variable that, set to anything, says nothing about progress: for stages, which have no options."""
+
 _settings = {"quiet": False}
 
 
@@ -42,7 +46,7 @@ def progress(total: int | None, unit: str, what: str, *, scale: bool = False) ->
     Yields `advance(by)`. `total` is None or 0 where nobody knows it; `scale` writes numbers with SI
     prefixes, as for bytes.
     """
-    if _settings["quiet"]:
+    if _settings["quiet"] or os.environ.get(QUIET):
         yield lambda by: None
         return
     if not sys.stderr.isatty() or find_spec("tqdm") is None:
