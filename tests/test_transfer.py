@@ -144,6 +144,14 @@ def test_what_is_pushed_comes_back_by_mondegreen_and_by_dvc(root: Path, cloud: P
     assert repository.dvc(["status", "-c"], root).strip() == "Cache and remote 'cloud' are in sync."
 
 
+def test_a_pull_where_nothing_was_built_yet_brings_the_batches(root: Path, cloud: Proxy):
+    push(root)
+    clone = fresh(root)
+    (clone / "dvc.yaml").write_text("stages: {collect: {cmd: 'false', outs: [data/cases.parquet]}}\n")
+    assert pull(clone).problems == {}
+    assert contents(clone) == contents(root)
+
+
 def size_of_list(root: Path) -> int:
     return sum(path.stat().st_size for path in (root / ".dvc/cache/files/md5").rglob("*.dir"))
 

@@ -152,7 +152,7 @@ def pull(root: Path, store: Store, *, jobs: int = JOBS, patience: float = PATIEN
         more, failed = _bring(store, absent, jobs, patience)
         moved += more
     if not failed:
-        repository.dvc(["checkout", "--quiet"], root)
+        repository.dvc(["checkout", "--quiet", "--allow-missing"], root)  # what no build has made yet is not missing
     total = sum(store.size(item.md5) or 0 for item in objects.values())
     size = sum(store.size(item.md5) or 0 for item in moved)
     return Transfer(str(store.place), len(objects), total, len(moved), size, _by_path(failed))
