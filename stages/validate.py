@@ -17,8 +17,7 @@ def main() -> None:
     tables.write(found.rejected, "data/rejected.parquet", REJECTED)
     corrections = tables.read("data/corrections.parquet", CORRECTIONS)
     heard = witnesses.transcripts(cases, corrections, tables.read("data/hearings.parquet", HEARINGS))
-    others = [heard(row) for row in found.valid[witnesses.ASKED].to_dict("records")]
-    ranked = suspects.rank(found.valid, corrections, others, engine=executor.engine())
+    ranked = suspects.rank(found.valid, corrections, heard.of_all(found.valid), engine=executor.engine())
     tables.write(ranked, "data/suspects.parquet", SUSPECTS)
     valid_sha256 = hashlib.sha256(Path("data/valid.parquet").read_bytes()).hexdigest()
     shares = quality.measure(found)

@@ -107,9 +107,11 @@ def test_what_else_was_heard():
             "transcript": ["kiss the pie", "no witness", " "],
         }
     )
-    others = witnesses.transcripts(case_table(made), corrections, hearings)
-    assert others(made[0]) == {"ears": "kiss this guy 1", "whisper/small": "kiss a sky", "w2v": "kiss the pie"}
-    assert others(made[1]) == {"asr-1": "kiss this guy 0"}
+    table = case_table(made)
+    others = witnesses.transcripts(table, corrections, hearings)
+    assert others.of_all(table) == [others.of(row) for row in table.to_dict("records")]
+    assert others.of(made[0]) == {"ears": "kiss this guy 1", "whisper/small": "kiss a sky", "w2v": "kiss the pie"}
+    assert others.of(made[1]) == {"asr-1": "kiss this guy 0"}
 
 
 def test_versions_of_one_recogniser_are_one_family():

@@ -45,7 +45,7 @@ def rows(found: pd.DataFrame, ranked: pd.DataFrame, case_ids: Iterable[str]) -> 
     heard = witnesses.transcripts(found, ranked)
     chosen = found[found["case_id"].isin(set(case_ids))]
     plain = chosen.astype(object).where(chosen.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} | {"transcripts": heard(row)} for row in plain]
+    return [{str(name): value for name, value in row.items()} | {"transcripts": heard.of(row)} for row in plain]
 
 
 def unheard(

@@ -2,10 +2,14 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from mondegreen.tables import among
 
 _VERSION = re.compile(r"[-/.\d]")
 SPAN = ["recording_id", "start", "end"]
@@ -13,12 +17,37 @@ ASKED = ["case_id", "audio_sha256", "pcm_sha256", *SPAN, "model_version"]
 """What has to be known of a case to tell what else was heard."""
 
 
-def transcripts(
-    found: pd.DataFrame, ranked: pd.DataFrame, hearings: pd.DataFrame | None = None
-) -> Callable[[dict[Any, Any]], dict[str, str]]:
-    """Return a function of a case (its columns `ASKED`) that gives what other recognisers made of its sound.
+@dataclass(frozen=True)
+class Witnesses:
+    """What was heard: by the key of a sound or a span, and by case; each a text by model version."""
 
-    It gives their texts by model version: the transcripts of other cases of the same sound, or of the same span of a
+    heard: Mapping[tuple[Any, ...], Mapping[str, str]]
+    proposed: Mapping[str, Mapping[str, str]]
+
+    def of(self, case: Mapping[Any, Any]) -> dict[str, str]:
+        """Return what other recognisers made of the sound of a case (its columns `ASKED`), by model version."""
+        spans = self.heard.get(tuple(case[name] for name in SPAN), {})
+        sound = {**self.heard.get((case["audio_sha256"],), {}), **self.heard.get((case["pcm_sha256"],), {})}
+        both = {**spans, **sound, **self.proposed.get(case["case_id"], {})}
+        return {model: text for model, text in both.items() if family(model) != family(case["model_version"])}
+
+    def of_all(self, cases: pd.DataFrame) -> list[dict[str, str]]:
+        """Return `of` each of the cases, in their order."""
+        sounds = pd.Series([key[0] for key in self.heard if len(key) == 1], dtype="str")
+        takes = pd.Series([key[0] for key in self.heard if len(key) > 1], dtype="str")
+        some = among(cases["case_id"], pd.Series(list(self.proposed), dtype="str"))
+        some |= among(cases["audio_sha256"], sounds) | among(cases["pcm_sha256"], sounds)
+        some |= among(cases["recording_id"], takes)
+        found: list[dict[str, str]] = [{} for _ in range(len(cases))]
+        for index, case in zip(np.flatnonzero(some), cases.loc[some, ASKED].to_dict("records"), strict=True):
+            found[index] = self.of(case)
+        return found
+
+
+def transcripts(found: pd.DataFrame, ranked: pd.DataFrame, hearings: pd.DataFrame | None = None) -> Witnesses:
+    """Return what was heard in cases `found`.
+
+    That is, by model version: the transcripts of other cases of the same sound, or of the same span of a
     recording, what models proposed as corrections of the case, and what they heard in it as witnesses (`hearings`).
     What bears the name of the case's own family is no other.
     """
@@ -38,14 +67,7 @@ def transcripts(
     for row in [] if hearings is None else hearings.sort_values("event_id").to_dict("records"):
         if row["transcript"].strip():
             proposed[row["case_id"]][row["model_version"]] = row["transcript"]
-
-    def others(row: dict[Any, Any]) -> dict[str, str]:
-        spans = heard.get(tuple(row[name] for name in SPAN), {})
-        sound = {**heard.get((row["audio_sha256"],), {}), **heard.get((row["pcm_sha256"],), {})}
-        both = {**spans, **sound, **proposed.get(row["case_id"], {})}
-        return {model: text for model, text in both.items() if family(model) != family(row["model_version"])}
-
-    return others
+    return Witnesses(heard, proposed)
 
 
 def family(model_version: object) -> str:

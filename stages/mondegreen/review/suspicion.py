@@ -56,7 +56,7 @@ def suspicion(inbox: Path) -> Suspicion:
     cases, ranked, hearings = correcting.read_all(root, inbox)
     corrected = cases[by_people(cases["correction_method"]) & ~cases["withdrawn"]].reset_index(drop=True)
     heard = witnesses.transcripts(cases, ranked, hearings)
-    found = suspects.rank(corrected, ranked, [heard(row) for row in corrected[witnesses.ASKED].to_dict("records")])
+    found = suspects.rank(corrected, ranked, heard.of_all(corrected))
     shown = found[found["reasons"].map(len) > 0]
     rows = zip(shown["case_id"], shown["score"], shown["reasons"], strict=True)
     return Suspicion({case_id: (score, tuple(reasons)) for case_id, score, reasons in rows}, inbox, root, stamp)
