@@ -98,6 +98,9 @@ def test_the_shelf_keeps_what_is_used_and_no_more(tmp_path: Path):
         run(frame, shelf, batch)
         shelf.sweep()
         assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / "arrivals").mkdir()  # where `ingest gs://…` keeps what came and is in no batch yet
+    shelf.sweep()
+    assert (tmp_path / "arrivals").is_dir()
     assert key_of("ab", "c") != key_of("a", "bc")
 
 

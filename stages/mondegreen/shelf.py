@@ -65,9 +65,12 @@ class Shelf:
         return found
 
     def sweep(self) -> None:
-        """Remove what no `get`, `put` or `table` of this object named: the folder does not grow without end."""
+        """Remove each table that no `get`, `put` or `table` of this object named: the folder does not grow without end.
+
+        Folders stay: what arrives from a bucket waits in one, beside the tables.
+        """
         for path in self.folder.glob("*") if self.folder.is_dir() else ():
-            if path.name not in self._used:
+            if path.name not in self._used and not path.is_dir():
                 path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
