@@ -4,12 +4,9 @@ It is read through `datasets`, streamed, so that no copy lands in a cache; every
 """
 
 import hashlib
-import os
 import re
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from yaml import YAMLError  # `datasets` reads the card with it
 
 from mondegreen import audio
 from mondegreen.dataset import ROW_GROUP_BYTES, features, shard_name, split_order
+from mondegreen.executor import spread
 from mondegreen.methods import by_people
 from mondegreen.pairs import pair_keys
 from mondegreen.schemas import AUGMENTED, FAILURE, REPLAY, RETENTION, UNLABELLED
@@ -74,7 +72,6 @@ _SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-(?P<count>\d{5})\.parquet")
 _READ_ERRORS = (OSError, ValueError, pa.ArrowException, DatasetsError)
 _HEARD = ["audio_sha256", "sample_rate", "frames", "pcm_sha256", "error", "peak"]
 _MOST_ROWS = 1000
-_MOST_WORKERS = 4  # each holds a batch of audio in memory
 
 
 @dataclass(frozen=True)
@@ -179,17 +176,16 @@ def _read(
     tables = [columns.empty_table()]
     heard: list[dict[str, Any]] = []
     said: dict[str, int | None] = {}
-    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[list[dict[str, Any]]]] = deque()
+
+    def clips() -> Iterator[Any]:
         for split, batch in _batches(folder, step, wanted, said, findings):
             texts = batch.select(names).append_column("split", pa.array([split] * len(batch), pa.string()))
             tables.append(texts.replace_schema_metadata())
-            waiting.append(pool.submit(_hear, pc.struct_field(batch["audio"], "bytes") if require_audio else []))
-            if len(waiting) > workers:
-                heard += waiting.popleft().result()
             advance(len(batch))
-        heard += [found for future in waiting for found in future.result()]
+            yield pc.struct_field(batch["audio"], "bytes") if require_audio else []
+
+    for found in spread(_hear, clips(), engine="local", threads=True):
+        heard += found
     rows = pa.concat_tables(tables).to_pandas()
     return rows.join(pd.DataFrame(heard, columns=_HEARD, dtype=object)), said
 

@@ -21,6 +21,9 @@ from mondegreen.params import top_level
 
 ENGINES = ("local", "dask")
 
+_MOST_THREADS = 8
+"""Each holds some audio in memory."""
+
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
@@ -51,7 +54,7 @@ def spread(
         waiting: deque[Future[Result]] = deque()
         for piece in chain(first, taken):
             waiting.append(pool.submit(work, piece))
-            if len(waiting) > 2 * workers:
+            if len(waiting) > (1 if threads else 2) * workers:  # a thread's piece is audio, at hand in no time
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -68,6 +71,7 @@ def executor(engine: str, *, threads: bool = False) -> Iterator[tuple[Executor, 
         with _client() as client, client.get_executor(retries=3) as pool:
             yield pool, max(1, sum(client.nthreads().values()))
     elif threads:
+        workers = min(workers, _MOST_THREADS)
         with ThreadPoolExecutor(workers) as pool:
             yield pool, workers
     else:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mondegreen import audio
 from mondegreen.batches import PACK, content_hash
+from mondegreen.executor import spread
 from mondegreen.spool import sync_folder
 
 PACK_BYTES = 256 * 1024 * 1024
@@ -81,13 +81,12 @@ def open_pack(folder: Path, number: int) -> pq.ParquetWriter:
 
 
 def _write_packs(folder: Path, clips: list[Clip], done: Callable[[int], Any]) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, pack in enumerate(_chunks(clips, PACK_BYTES)):
-            with open_pack(folder, number) as writer:
-                for group in _chunks(pack, GROUP_BYTES):
-                    rows = list(pool.map(_row, group))
-                    writer.write_table(pa.Table.from_pylist(rows, PACK), row_group_size=len(rows))
-                    done(sum(clip.size for clip in group))
+    for number, pack in enumerate(_chunks(clips, PACK_BYTES)):
+        with open_pack(folder, number) as writer:
+            for group in _chunks(pack, GROUP_BYTES):
+                rows = list(spread(_row, group, engine="local", threads=True))
+                writer.write_table(pa.Table.from_pylist(rows, PACK), row_group_size=len(rows))
+                done(sum(clip.size for clip in group))
 
 
 def _chunks(clips: Sequence[Clip], limit: int) -> Iterator[list[Clip]]:
