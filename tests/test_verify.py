@@ -119,6 +119,16 @@ def test_another_version_is_missing_only_where_nobody_has_it(root: Path):
     assert [problem.what for problem in verify(root, repair=True, all_versions=True).problems] == ["missing"]
 
 
+def test_what_the_work_tree_has_no_longer_comes_from_the_remote(root: Path):
+    flip(place(root, "cache", "data/dataset/train", "v1.0.0"))
+    shutil.rmtree(root / "data/dataset")
+    place(root, "cache", "data/dataset").unlink()
+    found = verify(root, repair=True, all_versions=True)
+    assert found.problems == ()
+    fetched = {(problem.where, problem.path) for problem in found.mended if problem.mend == "fetched from the remote"}
+    assert fetched == {("cache", "data/dataset"), ("cache", "data/dataset/train")}
+
+
 def test_a_remote_that_cannot_be_asked_is_an_error(root: Path):
     repository.dvc(["remote", "remove", "-q", "local"], root)
     assert verify(root).problems == ()

@@ -51,7 +51,7 @@ def _mend_cache(problem: Problem, root: Path, store: Store) -> tuple[Problem, st
             return replace(problem, mend="made again from the work tree"), ""
     elif file.is_file() and not store.keep(problem.md5, file):
         return replace(problem, mend="copied from the work tree"), ""
-    why = store.fetch([problem.md5])[problem.md5]
+    why = store.fetch([problem.md5]).get(problem.md5, "")
     sealed = problem.path.startswith(f"{repository.RAW.as_posix()}/") or HERE not in problem.versions
     remedy = "someone who has it runs 'dvc push'" if sealed else "'dvc repro' builds it again"
     return replace(problem, mend="fetched from the remote"), f"{why}; {remedy}" if why else ""
