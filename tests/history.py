@@ -47,7 +47,7 @@ def build(folder: Path) -> None:
     repository.dvc(["remote", "add", "-q", "-d", "local", "../remote"], root)
     (root / "dvc.yaml").write_text(STAGE.format(python=sys.executable))
     (root / "stages/make.py").write_text(MAKE)
-    (root / ".gitignore").write_text("/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n")
+    (root / ".gitignore").write_text("/data/.raw.lock\n/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n")
     _batch(root, "sample")
     for version, batch, frozen in (("v1.0.0", "first", ""), ("v1.1.0", "second", "b,test,v1.1.0\n")):
         _batch(root, batch)

@@ -53,7 +53,7 @@ class States:
         repository.dvc(["init", "-q"], root)
         repository.dvc(["remote", "add", "-q", "-d", "local", "../remote"], root)
         self.write("dvc.yaml", PIPELINE)
-        self.write(".gitignore", "/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n")
+        self.write(".gitignore", "/data/.raw.lock\n/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n")
         self.write(".gitattributes", "/data/ledger.csv merge=union\n")
         self.write("data/ledger.csv", "case_id,split,release\n")
         self.write("data/raw/sample/events.jsonl", "{}\n")

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +262,19 @@ def test_memory_does_not_grow_with_the_audio(tmp_path):
         pa.set_memory_pool(default)
     assert pool.bytes_allocated() - before < 1_000_000
     assert pool.max_memory() - before < 33_000_000
+
+
+def test_what_does_not_fit_is_said_in_bytes_and_the_last_dataset_stays(small: Path, rows, packs, tmp_path: Path):
+    export(rows.iloc[:6], packs, small / "dataset")
+    before = digests(small / "dataset")
+    needed, left = int(rows["audio_bytes"].sum()), shutil.disk_usage(small).free
+    (small / "fill").write_bytes(bytes(left - needed // 2))
+    said = rf"the new dataset in .* needs about {needed:,} bytes, but the file system {small} has [\d,]+ bytes left"
+    with pytest.raises(DataError, match=said):
+        export(rows, packs, small / "dataset")
+    assert digests(small / "dataset") == before
+    subprocess.run(["mount", "-o", "remount,size=2m", str(small)], check=True)
+    export(rows, packs, small / "dataset")
+    export(rows, packs, tmp_path / "elsewhere")
+    assert digests(small / "dataset") == digests(tmp_path / "elsewhere")
+    assert {path.name for path in small.iterdir()} == {"dataset", "fill"}

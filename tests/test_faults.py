@@ -12,15 +12,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from conftest import ROOT, sound
-from mondegreen import Recorder, audio, batches, events, ingest, spool
-from mondegreen.errors import MondegreenError, SpoolError
+from mondegreen import Recorder, audio, batches, events, ingest, repository, spool, verifying
+from mondegreen.errors import MondegreenError, RepositoryError, SpoolError
+from mondegreen.objects import Store
 
 ROUNDS = 200 if "TORTURE" in os.environ else 3
 ENV = {**os.environ, "PYTHONPATH": str(ROOT / "stages")}
@@ -178,20 +178,6 @@ def test_the_kernel_sees_an_ingest_in_an_order_that_survives_power_loss(tmp_path
     assert at(calls, "unlink", r"/inbox/events/") > at(calls, "write", r"\.dvc$"), "tracked before it leaves the spool"
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode != 0:
-        pytest.skip("no file system may be mounted here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
 @pytest.mark.parametrize("clip", [None, 20_000])
 def test_a_full_disk_is_named_tears_nothing_and_recording_goes_on(small: Path, clip: int | None):
     acknowledged: list[str] = []
@@ -230,6 +216,26 @@ def test_an_ingest_onto_a_full_disk_says_so_and_goes_on_when_there_is_room(small
     subprocess.run(["mount", "-o", "remount,size=9m", str(small)], check=True)
     ingest.ingest(tmp_path / "inbox", small / "raw", track=lambda batch: None)
     assert sorted(known(tmp_path / "inbox", small / "raw")) == sorted(ids)
+
+
+@pytest.mark.dvc
+def test_a_batch_that_the_cache_has_no_room_for_is_not_tracked_and_its_spool_stays(small: Path, tmp_path: Path):
+    root = tmp_path / "repo"
+    root.mkdir()
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    repository.dvc(["init", "-q"], root)
+    repository.dvc(["config", "cache.dir", str(small / "cache")], root)
+    raw, inbox = root / "data/raw", root / "data/inbox"
+    with Recorder(inbox) as recorder:
+        ids = {recorder.failure(sound(2.0, seed=seed), original_transcript="x") for seed in range(30)}
+    with pytest.raises(RepositoryError, match=rf"cache cannot take it: .*{small} has [\d,]+ bytes left"):
+        ingest.ingest(inbox, raw, track=repository.track)
+    assert not list(raw.glob("*.dvc"))
+    assert {event["case_id"] for contents in spool.read(inbox) for event in contents.events} == ids
+    subprocess.run(["mount", "-o", "remount,size=9m", str(small)], check=True)
+    ingest.ingest(inbox, raw, track=repository.track)
+    assert sorted(known(inbox, raw)) == sorted(ids)
+    assert verifying.verify(root, Store(root)).problems == ()
 
 
 def test_a_command_on_a_full_disk_says_one_line(small: Path, tmp_path: Path):

@@ -23,7 +23,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository.dvc(["remote", "add", "-q", "-d", "local", str(root.parent / f"{root.name}-remote")], root)
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "data/raw").mkdir(parents=True)
-    (root / ".gitignore").write_text("/data/raw/?*\n!/data/raw/?*.dvc\n")
+    (root / ".gitignore").write_text("/data/.raw.lock\n/data/raw/?*\n!/data/raw/?*.dvc\n")
     for version in ("v1", "v2"):
         batch = root / "data/raw" / version
         batch.mkdir()

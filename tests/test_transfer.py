@@ -41,7 +41,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository.dvc(["init", "-q"], root)
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / ".dvc/config").write_text("[core]\n    remote = cloud\n    analytics = false\n")
-    (root / ".gitignore").write_text("/data/raw/?*\n!/data/raw/?*.dvc\n")
+    (root / ".gitignore").write_text("/data/.raw.lock\n/data/raw/?*\n!/data/raw/?*.dvc\n")
     fill(root / BATCH, seed=1)
     repository.dvc(["add", "-q", BATCH], root)
     subprocess.run([*git, "add", "-A"], check=True)

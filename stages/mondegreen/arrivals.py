@@ -5,10 +5,8 @@ The cursor is of use only beside the batches that it was written with; without i
 what a batch already holds is dropped. Nothing is changed at the place, so several repositories may read from it.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mondegreen import batches, events, ingest, spool
+from mondegreen import batches, events, ingest, machine, spool
 from mondegreen.errors import DataError, RecordError
 from mondegreen.place import WORKERS, Place
 from mondegreen.upload import is_intact
@@ -75,14 +73,10 @@ def _names(raw: Path) -> list[str]:
 @contextmanager
 def _alone(staging: Path) -> Iterator[None]:
     staging.mkdir(parents=True, exist_ok=True)
-    fd = os.open(staging, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with machine.alone(staging / "lock") as free:
+        if not free:
+            raise DataError("another ingest from this place is running: wait for it, then run this one again")
         yield
-    except BlockingIOError as error:
-        raise DataError("another ingest from this place is running: wait for it, then run this one again") from error
-    finally:
-        os.close(fd)
 
 
 @dataclass

@@ -4,11 +4,9 @@
 <spool>/upload/<hash of the address>.lock    held by the one uploader
 """
 
-import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mondegreen import machine
 from mondegreen import spool as spools
 from mondegreen.errors import SpoolError
 
@@ -58,7 +57,8 @@ class Confirmed:
         clips = {path.name for path in (self.spool / "audio").glob("??/*")}
         self.ends = {name: end for name, end in self.ends.items() if name in present}
         self.audio &= clips
-        home = f"{os.uname().nodename} {self.spool.stat().st_ino}"
+        place = self.spool.stat()
+        home = f"{machine.identity()} {place.st_dev} {place.st_ino}"
         if home != self._home:
             self.rename_sender()
         self._home = home
@@ -81,8 +81,8 @@ class Confirmed:
 
     def rename_sender(self) -> None:
         """Take a new name and count parts from 0: this is a copy of a spool, or an older state of it, restored."""
-        host = re.sub(r"[^A-Za-z0-9_]", "_", os.uname().nodename)[:40] or "host"
-        self.sender, self.parts = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{host}-{secrets.token_hex(6)}", 0
+        now, mark = datetime.now(UTC), secrets.token_hex(6)
+        self.sender, self.parts = f"{now:%Y%m%dT%H%M%SZ}-{machine.name()}-{mark}", 0
 
     def close(self) -> None:
         """Stop adding."""
@@ -141,12 +141,7 @@ def alone(spool: Path, url: str) -> Iterator[bool]:
     """Be the one uploader of `spool` to `url` for a while; False where another process is."""
     fd = _open_lock(spool, url)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield machine.lock(fd, _path(spool, url, ".lock"), wait=False)
     finally:
         os.close(fd)
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Audio, Features, List, Value
 
+from mondegreen import room
 from mondegreen.batches import open_pack
 from mondegreen.errors import DataError
 
@@ -84,7 +85,8 @@ def export(
     `max_shard_mb` million bytes of audio and text (Parquet's footer comes on top; a longer clip gets its own shard).
     `describe` returns the text of README.md, `advance` is told how many more rows are written. The folder
     is made beside `out_dir` and takes its place only when whole.
-    Rows with audio keep the packs' order, text pairs are sorted by `case_id`. Raises `DataError`: no rows, no audio.
+    Rows with audio keep the packs' order, text pairs are sorted by `case_id`. Raises `DataError`: no rows, no audio, no
+    room for it.
     """
     if splits.empty:
         raise DataError("nothing to export: splits.parquet has no rows. Record and correct more cases, then dvc repro")
@@ -98,6 +100,8 @@ def export(
     picks["block"] = _blocks(picks, sizes)
     tables = _with_audio(picks, packs, fields, _audio_paths(rows)) if require_audio else _text_pairs(picks, fields)
     fresh = _empty_folder(out_dir.with_name(f".{out_dir.name}.partial"))
+    if require_audio:  # text shrinks, nobody knows to what
+        room.check(fresh, int(rows["audio_bytes"][picks["row"]].sum()), f"the new dataset in {out_dir}")
     counts = {str(split): int(last) + 1 for split, last in picks.groupby("split")["shard"].max().items()}
     contents = _write(fresh / "data", tables, counts, schema, advance)
     (fresh / "README.md").write_text(describe(contents), encoding="utf-8")

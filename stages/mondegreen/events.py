@@ -10,14 +10,19 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from numbers import Real
-from typing import Any
+from typing import Any, BinaryIO
 
 from mondegreen.errors import RecordError
 
 SCHEMA = 1
+
+TEXT_CHARACTERS, ITEMS, LINE_BYTES = 1_000_000, 1000, 32 * 1024 * 1024
+"""At most: characters of a text, items of a list, bytes of a line. No event of the first two exceeds the third."""
+
 Event = dict[str, Any]
 Check = Callable[[str, Any], Any]
 
@@ -30,6 +35,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise RecordError(field, value, "a string")
+    if len(value) > TEXT_CHARACTERS:
+        raise RecordError(field, value[:80], f"a string of at most {TEXT_CHARACTERS:,} characters, not {len(value):,}")
     return _encodable(value)
 
 
@@ -86,12 +93,17 @@ def _flag(field: str, value: Any) -> bool:
 def _labels(field: str, value: Any) -> list[str]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise RecordError(field, value, "a list of strings, such as ['all_caps']")
-    return [_identifier(field, label) for label in value]
+    labels = [_identifier(field, label) for label in islice(value, ITEMS + 1)]
+    if len(labels) > ITEMS:
+        raise RecordError(field, labels[:3], f"at most {ITEMS:,} strings")
+    return labels
 
 
 def _metrics(field: str, value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping):
         raise RecordError(field, value, "numbers by name, such as {'loss': 0.3}")
+    if len(value) > ITEMS:
+        raise RecordError(field, sorted(value)[:3], f"at most {ITEMS:,} numbers")
     check = _number(low=-math.inf)
     return {_identifier(field, name): check(f"{field}.{name}", number) for name, number in value.items()}
 
@@ -102,6 +114,8 @@ def _metadata(field: str, value: Any) -> dict[str, Any]:
         raise RecordError(field, value, "a dictionary")
     try:
         text = json.dumps(value, default=str, ensure_ascii=False)
+        if len(text) > TEXT_CHARACTERS:
+            return {"too_long": ascii(text[:1000])}
         return dict(json.loads(_encodable(text), parse_constant=str))
     except (ValueError, TypeError, RecursionError):
         return {"unserialisable": ascii(value)[:1000]}
@@ -313,8 +327,22 @@ def encode(event: Event) -> bytes:
     return _encode(event).encode() + b"\n"
 
 
+def lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of `file` with their newlines; of one that is longer than `LINE_BYTES` the beginning, cut.
+
+    So memory stays bounded whatever a file holds; what was cut is no event for `decode`, its newline is kept.
+    """
+    while line := file.readline(LINE_BYTES + 1):
+        rest = line
+        while len(rest) > LINE_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(LINE_BYTES + 1)
+        yield line if rest is line else line + rest[-1:] if rest.endswith(b"\n") else line
+
+
 def decode(line: bytes) -> Event:
     """Return the checked event of one line; raises `RecordError` when it is none."""
+    if len(line) > LINE_BYTES:
+        raise RecordError("line", line[:60], f"at most {LINE_BYTES:,} bytes")
     try:
         event = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

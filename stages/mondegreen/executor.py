@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -75,7 +77,10 @@ def executor(engine: str, *, threads: bool = False) -> Iterator[tuple[Executor, 
         with ThreadPoolExecutor(workers) as pool:
             yield pool, workers
     else:
-        with _main_hidden(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with (
+            _main_hidden(),
+            ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool,
+        ):
             yield pool, workers
 
 
@@ -88,6 +93,13 @@ def _main_hidden() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when the process that started it was killed: nothing else would tell it."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
 def _client() -> Any:

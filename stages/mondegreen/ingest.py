@@ -7,15 +7,13 @@
    is uploaded, what the cloud has not confirmed stays
 """
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mondegreen import batches, confirmed, events, sealing, spool
+from mondegreen import batches, confirmed, events, machine, sealing, spool
 from mondegreen.errors import DataError
 from mondegreen.sealing import Clip
 from mondegreen.spool import Contents, Damage
@@ -86,14 +84,10 @@ def ingest(
 @contextmanager
 def alone(raw: Path) -> Iterator[None]:
     """Hold `raw` against another ingest or compaction; raises `DataError` where one is running."""
-    fd = os.open(raw, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with machine.alone(raw.with_name(f".{raw.name}.lock")) as free:
+        if not free:
+            raise DataError(f"another ingest into {raw} is running: wait for it, then run this one again")
         yield
-    except BlockingIOError as error:
-        raise DataError(f"another ingest into {raw} is running: wait for it, then run this one again") from error
-    finally:
-        os.close(fd)
 
 
 def _read(source: Path, known: set[str], result: Ingested) -> _Waiting:

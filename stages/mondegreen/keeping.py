@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mondegreen import confirmed, spool
+from mondegreen import confirmed, events, spool
 from mondegreen.errors import DataError
 
 EVERY = 60.0
@@ -117,6 +117,7 @@ def _size(path: Path) -> int:
 def _named(segment: Path) -> list[str]:
     """Return the SHA-256 of all audio that a segment names."""
     try:
-        return [sha256.decode() for sha256 in _SHA256.findall(segment.read_bytes())]
+        with segment.open("rb") as file:
+            return [sha256.decode() for line in events.lines(file) for sha256 in _SHA256.findall(line)]
     except FileNotFoundError:
         return []

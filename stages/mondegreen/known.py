@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mondegreen import events
+
 _FAILURE = b'"event":"failure"'
 
 
@@ -32,8 +34,8 @@ def _raw_folders(inbox: Path) -> Iterator[Path]:
 
 def _case_ids(file: Path) -> Iterator[str]:
     """Yield the ids of the cases whose failures `file` holds; what is no event is for others to report."""
-    with file.open("rb") as lines:
-        for line in lines:
+    with file.open("rb") as content:
+        for line in events.lines(content):
             if _FAILURE not in line[:200]:
                 continue
             try:

@@ -168,18 +168,24 @@ def read_on(segment: Path, start: int) -> tuple[list[dict[str, Any]], int]:
     try:
         with segment.open("rb") as file:
             file.seek(start)
-            whole, newline, _ = file.read().rpartition(b"\n")
+            found, end = [], start
+            for line in events.lines(file):
+                if not line.endswith(b"\n"):
+                    break
+                end = end + len(line) if len(line) <= events.LINE_BYTES else file.tell()
+                if (event := _loaded(line)) is not None:
+                    found.append(event)
+            return found, end
     except FileNotFoundError:  # ingested and removed a moment ago
         return [], start
-    found = []
-    for line in whole.split(b"\n"):
-        try:
-            event = orjson.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and {"event", "event_id", "recorded_at"} <= event.keys():
-            found.append(event)
-    return found, start + len(whole) + len(newline)
+
+
+def _loaded(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = orjson.loads(line) if len(line) <= events.LINE_BYTES else None
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and {"event", "event_id", "recorded_at"} <= event.keys() else None
 
 
 def batch_events(file: Path, start: int = 0, end: int | None = None) -> Iterator[dict[str, Any]]:

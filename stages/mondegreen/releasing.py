@@ -4,7 +4,6 @@ Checks first. Then the release's commit is made where nobody sees it, and tagged
 the branch and the work tree are moved on to that commit; a journal in .git lets the next call finish what was killed.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mondegreen import freezing, ledger, readiness, repository, snapshot, tables, versions
+from mondegreen import freezing, ledger, machine, readiness, repository, snapshot, tables, versions
 from mondegreen.balancing import SPLITS
 from mondegreen.errors import RepositoryError
 from mondegreen.proposal import Proposal, propose
@@ -217,6 +216,5 @@ def _find(root: Path, version: str) -> Version:
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Wait until no other release runs in this clone."""
-    with (repository.git_folder(root) / "mondegreen-release.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with machine.alone(repository.git_folder(root) / "mondegreen-release.lock", wait=True):
         yield

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mondegreen import room
 from mondegreen.errors import RepositoryError
 
 RAW, INBOX, DATASET = Path("data/raw"), Path("data/inbox"), Path("data/dataset")
@@ -138,8 +139,16 @@ def user(cwd: Path) -> str:
 
 
 def track(batch: Path) -> None:
-    """Put a batch under DVC: `<batch>.dvc` beside it, staged for Git."""
-    dvc(["add", "--quiet", batch.name], batch.parent)
+    """Put a batch under DVC: `<batch>.dvc` beside it, staged for Git.
+
+    Raises `RepositoryError` where the cache did not take all of it; then it is not tracked, and the next ingest tries
+    again.
+    """
+    try:
+        dvc(["add", batch.name], batch.parent)
+    except RepositoryError:
+        batch.with_name(f"{batch.name}.dvc").unlink(missing_ok=True)
+        raise
 
 
 def check_clean(root: Path) -> None:
@@ -163,4 +172,11 @@ def _run(command: list[str], cwd: Path, env: Mapping[str, str] | None = None, te
         said = done.stderr.strip() or done.stdout.strip()
         said = said[said.rfind("ERROR:") :] if "Traceback" in said and "ERROR:" in said else said[-2000:]
         raise RepositoryError(f"'{shown}' failed: {said or 'no reason given; run it by hand, without --quiet'}")
+    if lost := _NOT_KEPT.search(done.stderr):
+        why = room.explain(OSError(int(lost["errno"]), lost["what"], lost["path"]))
+        raise RepositoryError(f"DVC's cache cannot take it: {why}; make room or mend that")
     return done.stdout
+
+
+_NOT_KEPT = re.compile(r"ERROR: failed to transfer .* - \[Errno (?P<errno>\d+)\] (?P<what>.*?): .*-> '(?P<path>.+)'")
+"""What DVC (3.67) says, and still exits with status 0, when the cache is full; with --quiet it says nothing."""

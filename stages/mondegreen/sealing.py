@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mondegreen import audio
+from mondegreen import audio, machine
 from mondegreen.batches import PACK, content_hash
 from mondegreen.executor import spread
 from mondegreen.spool import sync_folder
@@ -63,7 +63,7 @@ def appear(partial: Path, stamp: str) -> Path:
     if target.exists():
         shutil.rmtree(partial)
         return target
-    partial.rename(target)
+    machine.rename(partial, target)
     sync_folder(target.parent)
     return target
 

@@ -7,10 +7,8 @@ A writer holds a lock on its segment for as long as it lives, so a reader can te
 """
 
 import errno
-import fcntl
 import hashlib
 import os
-import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mondegreen import events, room
+from mondegreen import events, machine, room
 from mondegreen.errors import RecordError, SpoolError
 from mondegreen.events import Event
 
@@ -40,17 +38,23 @@ class Segment:
         make_folder(folder)
         if not (spool / ".gitignore").exists():  # what people said never gets into Git by `git add .`
             (spool / ".gitignore").write_text("*\n")
-        host = re.sub(r"[^A-Za-z0-9_]", "_", os.uname().nodename)[:40] or "host"
         start = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        self.path = folder / f"{start}-{host}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+        self.path = folder / f"{start}-{machine.name()}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
         self.size = 0
         self.audio = 0
         """Bytes of audio that its events name."""
         hidden = folder / f".{self.path.name}.new"
         self._fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-        hidden.rename(self.path)  # it shows its name only once it is locked: a reader never takes it for finished
-        sync_folder(folder)
+        try:
+            machine.lock(self._fd, hidden)
+            machine.rename(
+                hidden, self.path
+            )  # it shows its name only once it is locked: no reader takes it for finished
+            sync_folder(folder)
+        except OSError:
+            os.close(self._fd)
+            hidden.unlink(missing_ok=True)
+            raise
 
     def append(self, line: bytes, *, sync: bool) -> None:
         """Write `line` in one call and, with `sync`, wait until it is on the disk; raises `OSError`."""
@@ -139,7 +143,7 @@ class _writing:  # noqa: N801  (reads as a verb: with _writing(...) as target)
             make_folder(target.parent)
             if sync:
                 os.fsync(self._fd)
-            self._hidden.rename(target)
+            machine.rename(self._hidden, target)
             if sync:
                 sync_folder(target.parent)
 
@@ -192,17 +196,18 @@ def segments(spool: Path) -> list[Path]:
 
 def read_segment(segment: Path) -> Contents:
     """Return what `segment` holds now; it may still be growing."""
-    data = segment.read_bytes()
-    lines = data.split(b"\n")
-    torn = lines.pop() != b""
     found: list[Event] = []
     damaged: list[Damage] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            found.append(events.decode(line))
-        except RecordError as error:
-            damaged.append(Damage(segment, number, str(error)))
-    return Contents(segment, len(data), found, damaged, torn)
+    torn = False
+    with segment.open("rb") as file:
+        for number, line in enumerate(events.lines(file), 1):
+            torn = not line.endswith(b"\n")
+            try:
+                if not torn:
+                    found.append(events.decode(line))
+            except RecordError as error:
+                damaged.append(Damage(segment, number, str(error)))
+        return Contents(segment, file.tell(), found, damaged, torn)
 
 
 def read(spool: Path, some: Iterable[Path] | None = None) -> Iterator[Contents]:
@@ -222,16 +227,15 @@ def audio_path(spool: Path, audio: dict[str, Any]) -> Path:
 def remove_finished(contents: Contents) -> bool:
     """Remove a segment that has been read whole and has no writer any more; return whether it was removed."""
     try:
-        fd = os.open(contents.segment, os.O_RDONLY)
+        fd = os.open(contents.segment, os.O_RDWR if os.access(contents.segment, os.W_OK) else os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if contents.damaged or os.fstat(fd).st_size != contents.size:
+        if contents.damaged or not machine.lock(fd, contents.segment, wait=False):
             return False
-        contents.segment.unlink()
-    except BlockingIOError:
-        return False
+        if os.fstat(fd).st_size != contents.size:
+            return False
+        contents.segment.unlink(missing_ok=True)
     finally:
         os.close(fd)
     return True

@@ -4,8 +4,10 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
-from mondegreen import room
+from mondegreen import machine, room
 from mondegreen.errors import MondegreenError
 from mondegreen.terminal import plain
 
@@ -13,6 +15,7 @@ from mondegreen.terminal import plain
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main`; an error that Mondegreen raises on purpose is printed, without a traceback, and exits 1."""
     gc.disable()  # a stage makes millions of small objects, no cycles, and ends: a fifth less time
+    _alone()
     try:
         main()
     except KeyboardInterrupt:
@@ -21,8 +24,19 @@ def run(main: Callable[[], None]) -> None:
         print(f"\n{plain(str(error), lines=True)}\n", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        print(f"\n{plain(room.explain(error))}\n", file=sys.stderr)
+        print(f"\n{plain(room.explain(error, Path('data')))}\n", file=sys.stderr)
         sys.exit(1)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # all files are closed: taking the modules apart object by object would add a third of a second
+
+
+def _alone() -> None:
+    """Wait until no other process runs this stage: a `dvc repro` that was killed leaves one behind."""
+    name = Path(sys.argv[0]).stem
+    path = Path(f".dvc/tmp/mondegreen-{name}.lock")
+    with suppress(OSError):  # no repository, or a file system without locks
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # held until this process ends
+        if not machine.lock(fd, path, wait=False):
+            print(f"{name}: waiting for one that still runs; a 'dvc repro' that was killed left it", file=sys.stderr)
+            machine.lock(fd, path)

@@ -74,16 +74,19 @@ def write(frame: pd.DataFrame, path: str | Path, table: Table) -> None:
     floats = checked.select_dtypes("float64")
     checked = checked.assign(**floats.round(DIGITS))
     arrow = pa.Table.from_pandas(checked, schema=table.arrow, preserve_index=False)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hidden = target.with_name(f".{target.name}.new")
     pq.write_table(
         arrow.replace_schema_metadata(None).combine_chunks(),  # pages end where chunks end
-        path,
+        hidden,
         compression="zstd",
         compression_level=3,
         row_group_size=ROW_GROUP,
         version="2.6",
         store_schema=False,
     )
+    hidden.replace(target)
 
 
 def among(values: pd.Series, wanted: pd.Series) -> pd.Series:

@@ -171,12 +171,19 @@ def _unsent(segment: Path, end: int) -> Iterator[tuple[list[bytes], int]]:
             return
         with segment.open("rb") as file:
             file.seek(end)
-            while lines := file.readlines(PART_BYTES // 8):
-                if not lines[-1].endswith(b"\n"):  # unfinished: its writer crashed, or is writing it right now
-                    lines.pop()
-                if lines:
-                    end += sum(map(len, lines))
-                    yield lines, end
+            run: list[bytes] = []
+            size = 0
+            for line in events.lines(file):
+                if not line.endswith(b"\n"):  # unfinished: its writer crashed, or is writing it right now
+                    break
+                end = end + len(line) if len(line) <= events.LINE_BYTES else file.tell()
+                run.append(line)
+                size += len(line)
+                if size >= PART_BYTES // 8:
+                    yield run, end
+                    run, size = [], 0
+            if run:
+                yield run, end
     except FileNotFoundError:
         return
 

@@ -4,7 +4,6 @@
 with its time, with the decision, or with its process: a server that was killed blocks nothing.
 """
 
-import fcntl
 import json
 import os
 import secrets
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mondegreen import spool
+from mondegreen import machine, spool
 
 SECONDS = 600
 """How long a case is held; working on it holds it again."""
@@ -27,7 +26,7 @@ class Leases:
         """Be a new holder; `now` is the time in seconds, the same clock for all holders."""
         self._folder = inbox / "leases"
         self._now = now
-        self._me = {"holder": secrets.token_hex(8), "host": os.uname().nodename, "pid": os.getpid()}
+        self._me = {"holder": secrets.token_hex(8), "host": machine.identity(), "pid": os.getpid()}
 
     def take(self, wanted: Iterable[str]) -> str | None:
         """Lease the first case of `wanted` that nobody else holds, and give back what was held; None if all are."""
@@ -66,7 +65,7 @@ class Leases:
             self._folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            machine.lock(lock, self._folder)
             before = _read(self._folder / "leases.json")
             held = {case_id: lease for case_id, lease in before.items() if self._lasts(lease)}
             yield held

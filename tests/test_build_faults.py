@@ -1,0 +1,95 @@
+"""kill -9 at any instant of a stage, or of `dvc repro`: the dataset is whole all the time, the next run completes.
+
+At no moment is a table torn either: each file of a stage is what it was, what it becomes, or not there.
+"""
+
+import hashlib
+from random import Random
+
+import pytest
+
+from clone import Clone
+from conftest import ROOT
+from kills import TORTURE, Nursery, rounds
+
+pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-kill-builds")]
+
+STAGES = {
+    "collect": "data/*.parquet data/metrics/collect.json",
+    "validate": "data/valid*.parquet data/rejected.parquet data/metrics/quality.json",
+    "gate": "data/metrics/gate.json",
+    "split": "data/splits.parquet data/left_out.parquet data/metrics/split.json",
+    "augment": "data/metrics/augment.json",
+    "export": "",
+    "audit": "data/metrics/dataset.json",
+    "report": "data/report/report.json",
+}
+"""The files of each that never are half written; the dataset never is."""
+
+LIBRARY = sorted(f"mondegreen.{path.stem}" for path in (ROOT / "stages/mondegreen").glob("[a-z]*.py"))
+
+
+@pytest.fixture(scope="module")
+def clone(built: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return built.copy(tmp_path_factory.mktemp("kills") / "clone")
+
+
+def dataset(clone: Clone) -> str:
+    """Return what tells one dataset from another; '' where there is none."""
+    folder = clone.path / "data/dataset"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = b"".join(path.relative_to(folder).as_posix().encode() + path.read_bytes() for path in files)
+    return hashlib.sha256(found).hexdigest() if folder.exists() else ""
+
+
+def tables(clone: Clone, stage: str) -> dict[str, bytes]:
+    return {
+        path.relative_to(clone.path).as_posix(): path.read_bytes()
+        for pattern in STAGES[stage].split()
+        for path in clone.path.glob(pattern)
+        if not path.name.startswith(".")
+    }
+
+
+def test_a_stage_that_was_killed_tears_nothing_and_runs_again(clone: Clone):
+    good, dice = dataset(clone), Random(7)
+    imported = [name for name in LIBRARY if name not in ("mondegreen.companion", "mondegreen.cli")]
+    with Nursery(clone.path, "runpy", "sys", *imported) as nursery:
+        for stage in STAGES if TORTURE else ("split", "export"):
+            run = f"sys.argv[:] = ['stages/{stage}.py']; runpy.run_path('stages/{stage}.py', run_name='__main__')"
+            expected = tables(clone, stage)
+            seconds, before = nursery.run(run) or 0, nursery.killed
+            assert tables(clone, stage) == expected
+            for _ in range(rounds(1)):
+                nursery.torment(run, seconds, dice)
+                assert tables(clone, stage).items() <= expected.items()
+                assert dataset(clone) in (good, "")
+            nursery.run(run)
+            assert dataset(clone) == good
+            assert tables(clone, stage) == expected
+            print(f"{stage}: killed {nursery.killed - before} times")
+    assert "up to date" in clone.run("dvc", "status")
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_a_build_that_was_killed_never_shows_half_a_dataset_and_the_next_one_completes(clone: Clone):
+    """With all it started, or `dvc` alone: then the stage that it had begun goes on, and the next one waits for it."""
+    made, dice = {1: dataset(clone)}, Random(8)
+    with Nursery(clone.path, "dvc.cli", "dvc.repo.reproduce", "dvc.stage.run") as nursery:
+        turns = rounds(2) // (20 if TORTURE else 2)
+        for turn in range(turns):
+            seed = 2 - turn % 2
+            clone.set_param("split", "seed", seed)
+            seen = []
+            for number in range(rounds(2) // turns):
+                cached = ["--no-run-cache"] * (turn % 4 < 2)
+                repro = f"raise SystemExit(cli.main(['repro', '-q', *{cached}]))"
+                nursery.torment(repro, 4, dice, alone=number % 3 == 1)
+                seen.append(dataset(clone))
+            clone.run("dvc", "repro", "--quiet")
+            assert dataset(clone) == made.setdefault(seed, dataset(clone))
+            assert set(seen) <= {*made.values(), ""}
+            assert "up to date" in clone.run("dvc", "status")
+            assert clone.metrics("dataset")["passed"]
+            print(f"dvc repro: killed {nursery.killed} times; now {seen.count('')} of {len(seen)} times no dataset")
+    assert made[1] != made[2]
