@@ -17,7 +17,7 @@ PYTEST = $(RUN) python -m pytest
 # By file: what tests of one file share is made once. (xdist 3.8 does not keep its groups together under pytest 9.)
 PARALLEL = -n logical --maxprocesses 8 --dist loadfile
 
-.PHONY: all env repro hooks check lint quick test torture fuzz bench bench-large label-studio deps lock clean help
+.PHONY: all env repro hooks check lint quick test torture fuzz bench bench-large label-studio audit deps lock clean help
 .DELETE_ON_ERROR:
 
 all: repro
@@ -48,7 +48,7 @@ test: env  ## the whole test suite
 
 torture: env  ## what the suite leaves out because it takes minutes
 	@TORTURE=1 $(PYTEST) $(PARALLEL) tests/test_transfer.py tests/test_release.py tests/test_faults.py tests/test_erasing.py \
-	  tests/test_security.py
+	  tests/test_security.py tests/test_kills.py tests/test_build_faults.py tests/test_weather.py
 
 fuzz: env  ## ten minutes of inputs that nobody would write
 	@FUZZ=600 $(PYTEST) tests/test_fuzz.py -s
@@ -64,6 +64,12 @@ label-studio:  ## holds tasks and imports against Label Studio's own SDK, in bui
 	[ -x build/label-studio/bin/python ] || "$$python" -m venv build/label-studio; \
 	build/label-studio/bin/python -m pip install -qq --disable-pip-version-check label-studio-sdk==2.1.2
 	@build/label-studio/bin/python tests/sdk/label_studio.py
+
+audit:  ## asks PyPI's advisory database about every pinned dependency; needs the network
+	@python=$(python); [ -n "$$python" ] || { echo 'make: no Python >= 3.11 with venv' >&2; exit 1; }; \
+	[ -x build/audit/bin/python ] || "$$python" -m venv build/audit; \
+	build/audit/bin/python -m pip install -qq --disable-pip-version-check pip-audit==2.10.1
+	@build/audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 deps: env  ## lists in dvc.yaml the code that each stage imports
 	@$(RUN) python tests/closure.py

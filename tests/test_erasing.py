@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import voices
+from cloud import Emulator
 from conftest import ROOT
 from history import git
 from mondegreen import cli, doomed, erasures, ledger, repository, rollback, snapshot, verifying
@@ -133,6 +134,60 @@ def test_what_was_uploaded_is_recalled(root: Path):
     before = git(root, "status", "--porcelain")
     run(root, "ingest", place.url)
     assert git(root, "status", "--porcelain") == before, "all that is left is known"
+
+
+def test_what_was_uploaded_to_a_bucket_is_recalled_over_http(root: Path, tmp_path: Path, monkeypatch):
+    """A real emulator; the bucket is a remote, too."""
+    from mondegreen import Recorder
+
+    with Emulator("bucket") as cloud:
+        for name, value in cloud.env(tmp_path).items():
+            monkeypatch.setenv(name, value)
+        repository.dvc(["remote", "add", "-q", "-d", "dev", "gs://bucket/data_versions"], root)
+        git(root, "commit", "-qam", "a bucket")
+        with Recorder(root / "data/inbox") as recorder:
+            voices.record(recorder, root.parent, None, "late", HEARD, CLIP)
+            voices.record(recorder, root.parent, None, "stayer", "kiss me", voices.sound(0.2, seed=5))
+        assert run(root, "upload", "data/inbox", "--to", "gs://bucket/learning_data") == 0
+        run(root, "ingest")
+        assert run(root, "push", "--all-versions") == 0
+        assert spoken(cloud), "the bucket has it"
+        assert run(root, "forget", "--speaker", "late", "--reason", "x", "--erase", "--yes") == 0
+        assert holders(root.parent) == spoken(cloud) == set()
+        parts = [cloud.read("bucket", name) for name in cloud.objects("bucket", "learning_data/events/")]
+        assert b"kiss me" in b"".join(parts)
+        assert len(cloud.objects("bucket", "learning_data/audio/")) == 1
+        before = git(root, "status", "--porcelain")
+        run(root, "ingest", "gs://bucket/learning_data")
+        assert git(root, "status", "--porcelain") == before, "all that is left is known"
+
+
+def spoken(cloud: Emulator) -> set[str]:
+    """The objects of the bucket that hold the voice."""
+    objects = {name: cloud.read("bucket", name) for name in cloud.objects("bucket")}
+    return {name for name, content in objects.items() if any(needle in content for needle in NEEDLES)}
+
+
+def test_a_cache_that_others_share_loses_the_voice_alone_and_a_compaction_hides_nothing(root: Path):
+    shared = root.parent / "shared"
+    shutil.move(root / ".dvc/cache", shared)
+    repository.dvc(["config", "cache.dir", str(shared)], root)
+    theirs = shared / "files/md5/ab/cdef"
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("of another repository")
+    assert run(root, "ingest", "--compact") == 0
+    repository.dvc(["repro", "-q"], root)
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "compacted")
+    repository.dvc(["push", "-q"], root)
+    assert len(list((root / "data/raw").glob("2*.dvc"))) == 1
+    assert any(name.startswith("shared/") for name in holders(root.parent))
+    erase(root)
+    whole(root)
+    assert theirs.read_text() == "of another repository"
+    [entry] = erasures.read(root)
+    assert len(entry.batches) == 3, "the compacted one, and the two that it was made of"
+    assert entry.releases == ("v1.0.0", "v1.1.0")
 
 
 def test_a_remote_that_was_away_is_purged_when_it_answers_again(root: Path, capsys: pytest.CaptureFixture):

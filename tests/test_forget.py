@@ -11,14 +11,14 @@ import pytest
 
 from clone import Clone
 from conftest import sound
-from mondegreen import erasures
+from mondegreen import Recorder, erasures
 from mondegreen.batches import event_ids
 from mondegreen.rewriting import rewrite
 
 pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-forget")]
 
 SPEAKER = "speaker-who-left"
-HEARD, SAID = "rabiznaz"[::-1], "rabisnas"[::-1]
+HEARD, SAID, ALOUD = "rabiznaz"[::-1], "rabisnas"[::-1], "rabizras"[::-1]
 """Words that no file of the clone holds but what the speaker's cases are kept in: this one neither."""
 
 
@@ -28,6 +28,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     folder = tmp_path_factory.mktemp("forget")
     made = Clone(folder / "clone")
     made.run("dvc", "config", "--local", "remote.local.url", str(folder / "remote"))
+    made.set_param("augment", "factor", 1)
+    made.set_param("replay", "ratio", 0.5)
+    with Recorder(made.path / "data/inbox") as recorder:  # what was heard rightly is a voice, too
+        for speaker, said in ((SPEAKER, f"nobody else said {ALOUD}"), ("speaker-who-stays", "hold me closer")):
+            clip = sound(1.0, seed=2000 + len(said))
+            recorder.inference(failed=False, audio=clip, confirmed_transcript=said, speaker_id=speaker)
     for number in range(3):
         texts = (f"nobody else said {HEARD}", f"nobody else said {SAID}")
         record(made, folder / f"{number}.wav", SPEAKER, *texts, seed=number)
@@ -79,6 +85,14 @@ def flat(values: list) -> Iterator[object]:
             yield value
 
 
+def augmented(clone: Clone) -> list[bytes]:
+    """Return the sound of every copy of what the speaker said."""
+    rows = pq.read_table(clone.path / "data/augmented/rows.parquet").to_pylist()
+    wanted = {row["audio_sha256"] for row in rows if row["speaker_id"] == SPEAKER}
+    packs = sorted((clone.path / "data/augmented").glob("audio-*.parquet"))
+    return [row["bytes"] for pack in packs for row in pq.read_table(pack).to_pylist() if row["sha256"] in wanted]
+
+
 def holders(clone: Clone, needles: list[bytes]) -> set[str]:
     """The files of work tree, cache and remote that hold one of the needles; Git's own objects aside."""
     folder = clone.path.parent
@@ -93,7 +107,7 @@ def holders(clone: Clone, needles: list[bytes]) -> set[str]:
 def test_a_dry_run_says_what_there_is_and_changes_nothing(clone: Clone):
     before = clone.git("status", "--porcelain")
     said = clone.mondegreen("forget", "--speaker", SPEAKER, "--reason", "asked to", "--erase", "--dry-run")
-    assert "4 cases, 4 clips, 8 events" in said
+    assert "5 cases, 5 clips, 9 events" in said
     assert "releases with it: v1.0.0" in said
     assert "asr-9" in said
     assert "cannot reach" in said
@@ -108,8 +122,10 @@ def test_a_dry_run_says_what_there_is_and_changes_nothing(clone: Clone):
 
 
 def test_what_is_erased_is_in_no_byte_within_reach(clone: Clone):
-    clips = [sound(1.0, seed=1000 + seed) for seed in (0, 1, 2, 99)]
-    needles = [HEARD.encode(), SAID.encode(), *(clip[1000:1400] for clip in clips)]
+    clips = [sound(1.0, seed=seed) for seed in (1000, 1001, 1002, 1099, 2000 + len(f"nobody else said {ALOUD}"))]
+    copies = augmented(clone)
+    assert copies, "train holds copies of what the speaker said"
+    needles = [HEARD.encode(), SAID.encode(), ALOUD.encode(), *(clip[1000:1400] for clip in (*clips, *copies))]
     for needle in needles:
         assert len(holders(clone, [needle])) > 4
     ids = event_ids(clone.path / "data/raw")
@@ -121,10 +137,13 @@ def test_what_is_erased_is_in_no_byte_within_reach(clone: Clone):
     assert clone.metrics("dataset")["passed"]
     assert clone.metrics("collect")["withdrawals_of_unknown"] == 0
     [entry] = erasures.read(clone.path)
-    assert (len(entry.cases), len(entry.batches), entry.releases, entry.models) == (4, 2, ("v1.0.0",), ("asr-9",))
+    assert (len(entry.cases), len(entry.batches), entry.releases, entry.models) == (5, 2, ("v1.0.0",), ("asr-9",))
     assert SPEAKER not in (clone.path / erasures.PATH).read_text()
     kept = [row["original_transcript"] for row in pq.read_table(clone.path / "data/cases.parquet").to_pylist()]
     assert {"kiss this guy 0", "kiss this guy 1", "kiss this guy 2"} <= set(kept)
+    page = clone.mondegreen("compare", "HEAD~1", "--review", "--markdown")
+    assert "whose events are in others or were erased on record" in page
+    assert "rows cannot be compared" in page
     before = (clone.path / erasures.PATH).read_text()
     said = clone.mondegreen("forget", "--speaker", SPEAKER, "--reason", "asked to", "--erase", "--yes")
     assert "0 cases" in said

@@ -51,6 +51,7 @@ class Changes:
     speakers   speaker_id; `before`, `after`: how many cases, of those who left or joined
     columns    name; `before`, `after`: the type of a column of the dataset that is not the same
     unread     why rows cannot be compared; '' where they are
+    erased     batches of `before` of which something was erased since: then its rows are no more
     """
 
     before: State
@@ -67,6 +68,7 @@ class Changes:
     batches: Batches
     ledger: Ledger
     unread: str = ""
+    erased: tuple[str, ...] = ()
 
     @property
     def same_dataset(self) -> bool:
@@ -103,6 +105,7 @@ class Changes:
             "batches": asdict(self.batches) | {"grew": self.batches.grew},
             "ledger": asdict(self.ledger),
             "unread": self.unread,
+            "erased": list(self.erased),
         }
 
 
@@ -137,6 +140,7 @@ def compare(before: Snapshot, after: Snapshot, *, lenient: bool = False) -> Chan
         batches=growth.batches(before, after),
         ledger=growth.ledger(before, after),
         unread=unread,
+        erased=tuple(path.rpartition("/")[2] for path in before.erased),
     )
 
 

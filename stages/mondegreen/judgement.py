@@ -27,7 +27,7 @@ def failures(found: Changes) -> list[str]:
         said += [f"the work tree is not built ({_list(after.stale)} changed): 'dvc repro', and commit what it changes"]
     if after.uncommitted:
         said += [f"what is built here is not what is committed: commit {_list(after.uncommitted)}"]
-    if found.unread:
+    if found.unread and not found.erased:
         said += [f"its rows cannot be compared: {found.unread}"]
     if batches.lost:
         said += [f"raw data only grows, but {_count(batches.lost, 'batch')} left: {_list(batches.lost)}"]
@@ -48,6 +48,9 @@ def warnings(found: Changes) -> list[str]:
 
 def _batches(found: Changes) -> Iterable[str]:
     batches = found.batches
+    if found.unread and found.erased:
+        gone = _count(found.erased, "batch")
+        yield f"rows cannot be compared: data/erasures.jsonl records {gone} as erased in part: {_list(found.erased)}"
     if batches.rolled_back:
         left = _count(batches.rolled_back, "batch")
         yield f"rolled back {batches.rollback}: {left} left, not Git's history: {_list(batches.rolled_back)}"
