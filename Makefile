@@ -15,7 +15,7 @@ BIN = $(VENV)/bin
 RUN = PATH="$$(cd "$(BIN)" && pwd):$$PATH"
 PYTEST = $(RUN) python -m pytest
 # By file: what tests of one file share is made once. (xdist 3.8 does not keep its groups together under pytest 9.)
-PARALLEL = -n logical --maxprocesses 8 --dist loadfile
+PARALLEL = -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: all env repro hooks check lint quick test torture fuzz bench bench-large label-studio audit deps lock clean help
 .DELETE_ON_ERROR:
