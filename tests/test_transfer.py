@@ -4,6 +4,7 @@ import os
 import pty
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from cloud import HEALTHY, Emulator, Faults, Proxy
 from mondegreen import mending, repository, service, snapshot, transfer, verifying
 from mondegreen.cli import main
-from mondegreen.errors import CloudError, UnreachableError
+from mondegreen.errors import CloudError, RepositoryError, UnreachableError
 from mondegreen.objects import Store
 
 pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-cloud")]
@@ -149,6 +150,22 @@ def test_a_pull_where_nothing_was_built_yet_brings_the_batches(root: Path, cloud
     clone = fresh(root)
     (clone / "dvc.yaml").write_text("stages: {collect: {cmd: 'false', outs: [data/cases.parquet]}}\n")
     assert pull(clone).problems == {}
+    assert contents(clone) == contents(root)
+
+
+def test_a_pull_that_finds_no_room_in_the_work_tree_does_not_pass(root: Path, cloud: Proxy):
+    push(root)
+    clone = fresh(root)
+    pull(clone)
+    shutil.rmtree(clone / BATCH)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limits[1]))  # as a full disk: the pack does not fit
+    try:
+        with pytest.raises(RepositoryError, match=f"{BATCH}.* could not be put into the work tree.* make room"):
+            pull(clone)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    pull(clone)
     assert contents(clone) == contents(root)
 
 

@@ -15,7 +15,7 @@ from mondegreen.cloud import Bucket, Stored
 from mondegreen.errors import RepositoryError
 from mondegreen.objects import FOLDER, Object, Store
 from mondegreen.service import Advance
-from mondegreen.terminal import progress
+from mondegreen.terminal import counted, progress
 
 _SINGLE = 100
 """Up to so many objects are sent one by one; for more there is a quicker way."""
@@ -147,15 +147,33 @@ def pull(root: Path, store: Store, *, jobs: int = JOBS, patience: float = PATIEN
     moved, failed = _bring(store, [item for item in lists if not store.intact(item.md5)], jobs, patience)
     objects: dict[str, Object] = {}
     if not failed:
-        objects = {item.md5: item for item in store.objects(outputs)}
+        files = list(store.objects(outputs))
+        objects = {item.md5: item for item in files}
         absent = [item for item in objects.values() if not store.cache_path(item.md5).is_file()]
         more, failed = _bring(store, absent, jobs, patience)
         moved += more
     if not failed:
-        repository.dvc(["checkout", "--quiet", "--allow-missing"], root)  # what no build has made yet is not missing
+        _check_out(root, store, files)
     total = sum(store.size(item.md5) or 0 for item in objects.values())
     size = sum(store.size(item.md5) or 0 for item in moved)
     return Transfer(str(store.place), len(objects), total, len(moved), size, _by_path(failed))
+
+
+def _check_out(root: Path, store: Store, files: list[Object]) -> None:
+    repository.dvc(["checkout", "--quiet", "--allow-missing"], root)  # what no build has made yet is not missing
+    absent = [file.path for file in files if not _stands(root / file.path, file, store)]
+    if absent:  # of a full disk, too, DVC says nothing then
+        more = f" and {counted(len(absent) - 1, 'more file')}" if len(absent) > 1 else ""
+        raise RepositoryError(
+            f"{absent[0]}{more} could not be put into the work tree, although all is in the cache: make room, or give "
+            "write permission, then run this again"
+        )
+
+
+def _stands(path: Path, file: Object, store: Store) -> bool:
+    if file.md5.endswith(FOLDER):
+        return path.is_dir()
+    return path.is_file() and path.stat().st_size == store.size(file.md5)
 
 
 def _bring(store: Store, items: list[Object], jobs: int, patience: float) -> tuple[list[Object], dict[Object, str]]:
