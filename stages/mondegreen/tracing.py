@@ -191,7 +191,8 @@ def _rows(root: Path, path: str, key: str, value: str, columns: Sequence[str]) -
     """Return the rows of a table of the work tree whose `key` is `value`; none where it is not built."""
     if not (root / path).is_file():
         return []
-    found = pq.read_table(root / path, columns=list(columns), filters=[(key, "==", value)])
+    here = set(pq.read_schema(root / path).names)  # a table may have been made before a column was
+    found = pq.read_table(root / path, columns=[name for name in columns if name in here], filters=[(key, "==", value)])
     rows: list[dict[str, Any]] = found.to_pylist()
     return rows
 
