@@ -169,6 +169,13 @@ def test_a_pull_that_finds_no_room_in_the_work_tree_does_not_pass(root: Path, cl
     assert contents(clone) == contents(root)
 
 
+def test_what_dvc_says_comes_without_its_closing_words_and_with_what_mends_it(root: Path):
+    (root / ".dvc/tmp/rwlock").write_text('{"write": {}, "re')  # a full disk does that
+    with pytest.raises(RepositoryError, match=r"rm \.dvc/tmp/rwlock") as raised:
+        repository.dvc(["status"], root)
+    assert "Having any troubles" not in str(raised.value)
+
+
 def size_of_list(root: Path) -> int:
     return sum(path.stat().st_size for path in (root / ".dvc/cache/files/md5").rglob("*.dir"))
 

@@ -169,13 +169,19 @@ def _run(command: list[str], cwd: Path, env: Mapping[str, str] | None = None, te
         raise RepositoryError(f"{command[0]} cannot be started: {error}") from error
     if done.returncode != 0:
         shown = " ".join(command[2:] if command[1:3] == ["-m", "dvc"] else command)
-        said = done.stderr.strip() or done.stdout.strip()
-        said = said[said.rfind("ERROR:") :] if "Traceback" in said and "ERROR:" in said else said[-2000:]
-        raise RepositoryError(f"'{shown}' failed: {said or 'no reason given; run it by hand, without --quiet'}")
+        said = _reason(done.stderr) or _reason(done.stdout) or "no reason given; run it by hand, without --quiet"
+        raise RepositoryError(f"'{shown}' failed: {said}")
     if lost := _NOT_KEPT.search(done.stderr):
         why = room.explain(OSError(int(lost["errno"]), lost["what"], lost["path"]))
         raise RepositoryError(f"DVC's cache cannot take it: {why}; make room or mend that")
     return done.stdout
+
+
+def _reason(said: str) -> str:
+    said = said.replace("Having any troubles? Hit us up at https://dvc.org/support, we are always happy to help!", "")
+    said = said[said.rfind("ERROR:") :] if "Traceback" in said and "ERROR:" in said else said.strip()[-2000:]
+    cut_short = "; a full disk cut it short: 'rm .dvc/tmp/rwlock', then run this again"
+    return said.strip() + (cut_short if "Unable to read RWLock-file" in said else "")
 
 
 _NOT_KEPT = re.compile(r"ERROR: failed to transfer .* - \[Errno (?P<errno>\d+)\] (?P<what>.*?): .*-> '(?P<path>.+)'")

@@ -160,7 +160,7 @@ def pull(root: Path, store: Store, *, jobs: int = JOBS, patience: float = PATIEN
 
 
 def _check_out(root: Path, store: Store, files: list[Object]) -> None:
-    repository.dvc(["checkout", "--quiet", "--allow-missing"], root)  # what no build has made yet is not missing
+    repository.dvc(["checkout", "--allow-missing"], root)  # what no build has made yet is not missing
     absent = [file.path for file in files if not _stands(root / file.path, file, store)]
     if absent:  # of a full disk, too, DVC says nothing then
         more = f" and {counted(len(absent) - 1, 'more file')}" if len(absent) > 1 else ""

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     root = repository.root()
     store = Store(root, args.environment)
     if args.environment and repository.git(["remote"], root).strip():
-        repository.git(["fetch", "--quiet", "--all", "--tags"], root)  # others' branches keep their data, too
+        repository.git(["fetch", "--all", "--tags"], root)  # others' branches keep their data, too
     found = garbage.find(root, store, remote=bool(args.environment), days=args.days)
     if not args.json:
         print("\n".join(_lines(found, store, args)))
