@@ -3,26 +3,32 @@
 `make torture` makes two hundred of each kill (`TORTURE=1`), the suite a few.
 """
 
+import io
 import json
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from conftest import ROOT, sound
 from mondegreen import Recorder, audio, batches, events, ingest, repository, spool, verifying
 from mondegreen.errors import MondegreenError, RepositoryError, SpoolError
 from mondegreen.objects import Store
 
-ROUNDS = 200 if "TORTURE" in os.environ else 3
+TORTURE = "TORTURE" in os.environ
+ROUNDS = 200 if TORTURE else 3
 ENV = {**os.environ, "PYTHONPATH": str(ROOT / "stages")}
 
 
@@ -108,6 +114,22 @@ def test_kill_9_of_an_import_repeats_nothing(tmp_path: Path):
             found = {event["event_id"] for contents in spool.read(inbox) for event in contents.events}
             assert len(found) == 3000
             shutil.rmtree(inbox)
+
+
+def test_workers_end_with_the_process_that_started_them():
+    """A killed stage leaves none behind: they would wait for work for ever."""
+    code = """
+import os
+from mondegreen.executor import executor
+with executor("local") as (pool, workers):
+    pool.submit(os.getpid).result()
+    print(*pool._processes, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    [pids] = run(code)
+    for pid in map(int, pids.split()):
+        with suppress(ProcessLookupError):
+            assert select.select([os.pidfd_open(pid)], [], [], 60)[0], f"worker {pid} still runs"
 
 
 def traced(tmp_path: Path, code: str, *arguments: object) -> list[tuple[str, str]]:
@@ -314,6 +336,9 @@ LIES = {
     "a header alone": lambda: sound(0.1)[:44],
     "text": lambda: b"RIFF" + b"x" * 1000,
     "an OGG that ends at once": lambda: b"OggS" + bytes(24),
+    "an OGG that claims 2**63 - 1 frames": lambda: _ogg(2**63 - 1),
+    "an OGG that claims fewer than none": lambda: _ogg(2**64 - 2),
+    "an OGG that claims nothing": lambda: _ogg(0),
 }
 
 
@@ -325,10 +350,55 @@ def _flac(frames: int) -> bytes:
     return bytes(data)
 
 
+def _ogg(frames: int) -> bytes:
+    """Vorbis whose last page says that so many frames were before its end; the page's own checksum agrees."""
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(3200, dtype="int16"), 16000, format="OGG", subtype="VORBIS")
+    data = bytearray(file.getvalue())
+    at = data.rindex(b"OggS")
+    data[at + 6 : at + 14] = frames.to_bytes(8, "little")
+    data[at + 22 : at + 26] = bytes(4)
+    data[at + 22 : at + 26] = _checksum(data[at:]).to_bytes(4, "little")
+    return bytes(data)
+
+
+def _checksum(page: bytes) -> int:
+    """Ogg's CRC-32: polynomial 0x04c11db7, no reflection, begun at 0 (RFC 3533)."""
+    found = 0
+    for byte in page:
+        found ^= byte << 24
+        for _ in range(8):
+            found = (found << 1 ^ (0x04C11DB7 if found & 1 << 31 else 0)) & 0xFFFFFFFF
+    return found
+
+
 @pytest.mark.parametrize("kind", LIES)
 def test_what_a_header_claims_is_not_believed(kind: str):
     found = audio.probe(LIES[kind]())
     assert found.error or (found.frames or 0) <= 16000 * 60
+
+
+@pytest.mark.parametrize(("fmt", "rate", "channels"), [("FLAC", 655_350, 8), ("OGG", 192_000, 8)])
+def test_silence_that_unpacks_to_thousands_of_times_its_size_stops_early(fmt: str, rate: int, channels: int):
+    """In the suite with a limit a hundred times lower."""
+    most = audio.MAX_SAMPLES if TORTURE else audio.MAX_SAMPLES // 100
+    bomb = io.BytesIO()
+    with soundfile.SoundFile(bomb, "w", rate, channels, format=fmt) as file:
+        for _ in range(2 * most // (channels * rate)):
+            file.write(np.zeros((rate, channels), dtype="int16"))
+    assert len(bomb.getvalue()) * 500 < 2 * 2 * most
+    code = f"""
+import resource, sys
+from mondegreen import audio
+audio.MAX_SAMPLES = {most}
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = audio.probe(sys.stdin.buffer.read())
+assert found.error and "decodes to more than" in found.error, found
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
+"""
+    done = subprocess.run([sys.executable, "-c", code], input=bomb.getvalue(), capture_output=True, env=ENV)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) * 1024 < 3 * 2 * most + 2 * len(bomb.getvalue())
 
 
 def test_json_of_a_full_record_is_one_line(tmp_path: Path):

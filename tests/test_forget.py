@@ -28,14 +28,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     folder = tmp_path_factory.mktemp("forget")
     made = Clone(folder / "clone")
     made.run("dvc", "config", "--local", "remote.local.url", str(folder / "remote"))
-    made.set_param("augment", "factor", 1)
     made.set_param("replay", "ratio", 0.5)
     with Recorder(made.path / "data/inbox") as recorder:  # what was heard rightly is a voice, too
         for speaker, said in ((SPEAKER, f"nobody else said {ALOUD}"), ("speaker-who-stays", "hold me closer")):
             clip = sound(1.0, seed=2000 + len(said))
             recorder.inference(failed=False, audio=clip, confirmed_transcript=said, speaker_id=speaker)
     for number in range(3):
-        texts = (f"nobody else said {HEARD}", f"nobody else said {SAID}")
+        texts = (f"nobody else said {HEARD}", f"nobody else said {SAID}, and the rest was cut off")  # so it is copied
         record(made, folder / f"{number}.wav", SPEAKER, *texts, seed=number)
         texts = (f"kiss this guy {number}", f"kiss the sky {number}")
         record(made, folder / f"k{number}.wav", "speaker-who-stays", *texts, seed=50 + number)

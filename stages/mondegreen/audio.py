@@ -14,8 +14,11 @@ Samples = npt.NDArray[np.int16]
 
 _BLOCK_FRAMES = 1 << 16
 _FITS_16_BIT = ("PCM_16", "PCM_S8", "PCM_U8")  # libsndfile gives these as 16 bit exactly, four times as fast
-MAX_SECONDS = 4 * 3600
-"""A clip that decodes to more than this is no clip: a header may claim, or a codec unpack to, any length."""
+MAX_SECONDS, MAX_SAMPLES = 4 * 3600, 400_000_000
+"""A clip that decodes to more than either is no clip: a header may claim, or a codec unpack to, any length.
+
+So many samples, of all channels, are 800 MB: more than an hour of stereo at 48 kHz. Silence takes a four thousandth.
+"""
 
 PEAK = 32_124
 """The loudest sample of a copy: what G.711 can express at most. Nothing reaches full scale, so nothing is clipped."""
@@ -58,7 +61,7 @@ def decode(data: bytes) -> Decoded:
     """
     try:
         with soundfile.SoundFile(_Bytes(data)) as sound:
-            limit = MAX_SECONDS * sound.samplerate
+            limit = min(MAX_SECONDS * sound.samplerate, MAX_SAMPLES // sound.channels)
             exact = sound.subtype in _FITS_16_BIT
             blocks = []
             frames = 0
@@ -66,7 +69,7 @@ def decode(data: bytes) -> Decoded:
                 blocks.append(block if exact else np.clip(np.rint(block * 32768.0), -32768, 32767).astype("<i2"))
                 frames += len(block)
                 if frames > limit:
-                    raise DataError(f"decodes to more than {MAX_SECONDS} s")
+                    raise DataError(f"decodes to more than {limit / sound.samplerate:g} s")
             rate, channels = sound.samplerate, sound.channels
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise DataError(_reason(error)) from error
