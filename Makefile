@@ -47,8 +47,8 @@ test: env  ## the whole test suite
 	@$(PYTEST) $(PARALLEL)
 
 torture: env  ## what the suite leaves out because it takes minutes
-	@TORTURE=1 $(PYTEST) $(PARALLEL) tests/test_transfer.py tests/test_release.py tests/test_faults.py tests/test_erasing.py \
-	  tests/test_security.py tests/test_kills.py tests/test_build_faults.py tests/test_weather.py
+	@TORTURE=1 $(PYTEST) $(PARALLEL) tests/test_build_faults.py tests/test_kills.py tests/test_faults.py \
+	  tests/test_weather.py tests/test_release.py tests/test_erasing.py tests/test_transfer.py tests/test_security.py
 
 fuzz: env  ## ten minutes of inputs that nobody would write
 	@FUZZ=600 $(PYTEST) tests/test_fuzz.py -s

@@ -56,8 +56,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 def record(clone: Clone, clip: Path, speaker: str, heard: str, said: str, seed: int) -> str:
     clip.write_bytes(sound(1.0, seed=1000 + seed))
-    case_id = clone.mondegreen("record", str(clip), "--original", heard, "--speaker", speaker).strip()
-    clone.mondegreen("correct", case_id, said, "--author", "ann")
+    with Recorder(clone.path / "data/inbox") as recorder:
+        case_id = recorder.failure(clip, original_transcript=heard, speaker_id=speaker)
+        recorder.correction(case_id, said, author="ann")
     return case_id
 
 

@@ -106,7 +106,10 @@ def dumped(value: object) -> bytes:
 
 
 LINE = st.one_of(
-    st.binary(max_size=80), EVENT.map(dumped), JSON.map(dumped), st.just(b"[" * 2000), st.just(b'{"a":' * 500)
+    st.binary(max_size=80),
+    EVENT.map(dumped),
+    JSON.map(dumped),
+    st.sampled_from([b"[" * 2000, b'{"a":' * 500, b'"event_id":"', b'"event_id":"\xff"']),
 ).map(lambda line: line.replace(b"\n", b" "))
 
 

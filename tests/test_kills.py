@@ -37,6 +37,9 @@ def content(root: Path) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
 
 
+EACH = 4
+"""So often in a row it is killed before it may finish."""
+
 VERIFIED = "assert verifying.verify(Path.cwd(), objects.Store(Path.cwd())).problems == ()"
 
 
@@ -47,11 +50,12 @@ def test_a_rollback_that_was_killed_is_finished_by_the_next_one(root: Path):
             seen = nursery.run(f"rollback.rollback(Path.cwd(), '{version}')")
             whole[version] = content(root)
         nursery.ended = 0
-        for number in range(rounds(2)):
-            version = ("v1.0.0", "v1.1.0")[number % 2]
+        for turn in range(rounds(2) // EACH or 1):
+            version = ("v1.0.0", "v1.1.0")[turn % 2]
             call = f"rollback.rollback(Path.cwd(), '{version}')"
-            nursery.torment(call, seen, dice)
-            (root / ".git/index.lock").unlink(missing_ok=True)  # as Git tells whose Git was killed
+            for _ in range(min(EACH, rounds(2))):
+                nursery.torment(call, seen, dice)
+                (root / ".git/index.lock").unlink(missing_ok=True)  # as Git tells whose Git was killed
             nursery.run(f"{call}; {VERIFIED}")
             assert content(root) == whole[version]
             assert git(root, "status", "--porcelain") == ""
@@ -80,12 +84,15 @@ def test_after_a_push_that_was_killed_the_next_one_brings_all(root: Path, bucket
     with Nursery(root, *TRANSFER, env=bucket.env(tmp_path)) as nursery:
         seconds = nursery.run(PUSH)
         nursery.ended, all_of_it = 0, bucket.objects("bucket")
-        for _ in range(rounds(3)):
-            for name in all_of_it:
-                bucket.delete("bucket", name)
+        for number in range(rounds(3)):
+            if number % EACH == 0:
+                for name in all_of_it:
+                    bucket.delete("bucket", name)
             nursery.torment(PUSH, seconds, dice)
             for name in bucket.objects("bucket"):
                 assert whole(name, bucket.read("bucket", name)), "what is there is whole"
+            if number % EACH != min(EACH, rounds(3)) - 1:
+                continue
             nursery.run(f"assert not {PUSH}.problems")
             found = bucket.objects("bucket")
             assert {name: each["md5Hash"] for name, each in found.items()} == {
@@ -112,10 +119,13 @@ def test_a_pull_that_was_killed_left_whole_files_and_the_next_one_brings_the_res
         empty(root)
         seconds = nursery.run(PULL)
         nursery.ended = 0
-        for _ in range(rounds(1)):
-            empty(root)
+        for number in range(rounds(1)):
+            if number % EACH == 0:
+                empty(root)
             nursery.torment(PULL, seconds, dice)
             assert content(root).items() <= expected.items(), "what is here is whole"
+            if number % EACH != min(EACH, rounds(1)) - 1:
+                continue
             nursery.run(f"assert not {PULL}.problems; {VERIFIED}")
             assert content(root) == expected
     print(f"pull: killed {nursery.killed} times")

@@ -73,10 +73,11 @@ def ids_of(file: Path) -> Iterator[str]:
     marker = b'"event_id":"'
     with file.open("rb") as lines:
         for line in lines:
-            start = line.find(marker) + len(marker)
-            if start < len(marker):
-                raise DataError(f"{file} has a line without event_id: a batch never changes, restore it")
-            yield line[start : line.index(b'"', start)].decode()
+            try:
+                start = line.index(marker) + len(marker)
+                yield line[start : line.index(b'"', start)].decode()
+            except ValueError as error:
+                raise DataError(f"{file} has a line without event_id: a batch never changes, restore it") from error
 
 
 def audio_index(raw: Path) -> pa.Table:
