@@ -11,6 +11,7 @@ import pytest
 from clone import Clone
 from conftest import ROOT
 from kills import TORTURE, Nursery, rounds
+from mondegreen import repository
 
 pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-kill-builds")]
 
@@ -84,8 +85,10 @@ def test_a_build_that_was_killed_never_shows_half_a_dataset_and_the_next_one_com
             for number in range(rounds(2) // turns):
                 cached = ["--no-run-cache"] * (turn % 4 < 2)
                 repro = f"raise SystemExit(cli.main(['repro', '-q', *{cached}]))"
+                repository.mend(clone.path)  # as every command does, and `make`
                 nursery.torment(repro, 4, dice, alone=number % 3 == 1)
                 seen.append(dataset(clone))
+            repository.mend(clone.path)
             clone.run("dvc", "repro", "--quiet")
             assert dataset(clone) == made.setdefault(seed, dataset(clone))
             assert set(seen) <= {*made.values(), ""}
@@ -93,3 +96,16 @@ def test_a_build_that_was_killed_never_shows_half_a_dataset_and_the_next_one_com
             assert clone.metrics("dataset")["passed"]
             print(f"dvc repro: killed {nursery.killed} times; now {seen.count('')} of {len(seen)} times no dataset")
     assert made[1] != made[2]
+
+
+def test_a_lock_of_dvc_that_was_torn_keeps_nobody_out(clone: Clone):
+    torn = clone.path / ".dvc/tmp/rwlock"
+    for content in ("", '{"a": {"re'):
+        torn.write_text(content)
+        assert "JSON structure is corrupted" in clone.run("dvc", "repro", status=255)
+        repository.mend(clone.path / "data/raw")
+        assert not torn.exists()
+    torn.write_text("{}")
+    repository.mend(clone.path)
+    assert torn.exists()
+    assert "up to date" in repository.dvc(["status"], clone.path)

@@ -1,5 +1,6 @@
 """Git and DVC: the only room that starts them."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mondegreen import room
+from mondegreen import machine, room
 from mondegreen.errors import RepositoryError
 
 RAW, INBOX, DATASET = Path("data/raw"), Path("data/inbox"), Path("data/dataset")
@@ -24,7 +25,30 @@ def root(start: Path | None = None) -> Path:
 
 def dvc(arguments: Sequence[str], cwd: Path) -> str:
     """Run `dvc ARGUMENTS` in `cwd` and return what it printed; raises `RepositoryError` with its last words."""
+    mend(cwd)
     return _run([sys.executable, "-m", "dvc", *arguments], cwd)
+
+
+def mend(cwd: Path) -> None:
+    """Remove a lock file of DVC that `kill -9` left half-written: DVC (3.67) would refuse to work from then on.
+
+    DVC writes it while it holds another lock, on `rwlock.lock`: who holds that one sees it whole, or torn for good.
+    """
+    for folder in (cwd, *cwd.absolute().parents):
+        torn = folder / ".dvc/tmp/rwlock"
+        if torn.is_file():
+            with machine.alone(torn.with_name("rwlock.lock")) as free:
+                if free and not _is_json(torn):
+                    torn.unlink(missing_ok=True)
+            return
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def git(
