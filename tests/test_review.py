@@ -512,7 +512,7 @@ def test_three_cases_by_keyboard_alone(page, inbox: Path, recorder: Recorder):
     press("Enter")
     case_on(page, "middle")
     assert page.evaluate("document.activeElement.id") == "text"  # left from within the text: it begins there again
-    assert page.locator("#status").inner_text() == "Saved: kiss the sky"
+    page.locator("#status", has_text="Saved: kiss the sky").wait_for()  # it is written with the next frame
     press("Escape")
     press("1")
     assert page.locator("#text").input_value() == "there's a bad moon on the rise"
@@ -597,6 +597,17 @@ def test_it_fits_the_screen_and_names_every_control(browser, server: Server, wid
             page.keyboard.press("Tab")
             order.append(page.evaluate("document.activeElement.id || document.activeElement.value"))
         assert order == ["play", "seek", "replay", "slower", "text", "correct"]
+
+
+@needs_browser
+def test_the_next_case_begins_in_sight(browser, server: Server):
+    with opened(browser, server.url, viewport={"width": 390, "height": 400}) as page:
+        case_on(page, "worst")
+        page.evaluate("scrollTo({top: document.body.scrollHeight, behavior: 'instant'})")
+        assert page.evaluate("document.querySelector('article').getBoundingClientRect().top") < 0
+        page.keyboard.press("k")
+        case_on(page, "middle")
+        assert page.evaluate("scrollY") == 0
 
 
 @needs_browser

@@ -84,6 +84,7 @@ function begin() {
   if (said.textContent) announce(said.textContent);
   speed = 0;
   held = Date.now();
+  if (sheet().getBoundingClientRect().top < 0) window.scrollTo(0, 0); // the case before was read to its end
   if (sound()) listen();
   if (text()) {
     fit();
