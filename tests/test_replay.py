@@ -240,8 +240,9 @@ def test_an_audio_folder_is_imported_and_what_cannot_be_is_set_aside(folder, tmp
     assert event.items() >= (wanted | {"language": "en"}).items()
     reasons = [json.loads(line)["reason"] for line in Path(f"{folder}.rejected.jsonl").read_text().splitlines()]
     assert [
-        next(part for part in ("No such file", "stays inside", "transcript") if part in reason) for reason in reasons
-    ] == ["No such file", "stays inside", "transcript"]
+        next(part for part in ("No such file", "stays inside", "something in transcription") if part in reason)
+        for reason in reasons
+    ] == ["No such file", "stays inside", "something in transcription"]
     again = imported(folder, tmp_path / "again", defaults={"language": "en"})
     assert [each["event_id"] for each in again] == [event["event_id"]]
     [row] = gathered(inbox, tmp_path / "raw").to_dict("records")
@@ -258,6 +259,16 @@ def test_the_shards_of_a_dataset_are_imported(tmp_path):
     assert {event["transcript"] for event in found} == {"kiss 0", "kiss 1", "kiss 2"}
     other = imported(tmp_path / "speech", tmp_path / "other", mapped={"transcript": "audio.path"})
     assert {event["transcript"] for event in other} == {"0.wav", "1.wav", "2.wav"}
+
+
+def test_a_copy_with_other_sound_is_no_speech_to_replay(tmp_path):
+    rows = [{"audio": {"bytes": sound(seed=n), "path": f"{n}.wav"}, "text": f"kiss {n}"} for n in range(2)]
+    rows[0]["origin"], rows[1]["origin"] = "recorded", "augmented"
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "own.parquet")
+    found = imported(tmp_path / "own.parquet", tmp_path / "inbox")
+    assert [event["transcript"] for event in found] == ["kiss 0"]
+    [rejected] = (tmp_path / "own.parquet.rejected.jsonl").read_text().splitlines()
+    assert "origin='augmented': expected speech as it was recorded" in json.loads(rejected)["reason"]
 
 
 def test_what_is_no_corpus_is_said(tmp_path):

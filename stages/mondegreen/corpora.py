@@ -122,11 +122,13 @@ def _event(
         raise RecordError("row", row.text[:60], row.reason)
     given = {field: _first(row, columns_) for field, columns_ in names.items()}
     given = dict(rest) | {field: value for field, value in given.items() if value not in (None, "")}
-    if "transcript" not in given or "audio" not in given:
-        missing = "transcript" if "transcript" not in given else "audio"
-        raise RecordError(
-            missing, None, f"a column of that name, or --map {missing}=COLUMN; there are {', '.join(row)}"
-        )
+    if row.get("origin") == "augmented":
+        raise RecordError("origin", "augmented", "speech as it was recorded; its parent is in the same dataset")
+    for field in ("transcript", "audio"):
+        if field not in given:
+            columns_ = [name for name in names[field] if name in row]
+            expected = f"something in {columns_[0]}" if columns_ else f"a column of that name, or --map {field}=COLUMN"
+            raise RecordError(field, None, expected if columns_ else f"{expected}; there are {', '.join(row)}")
     audio, ident = given.pop("audio"), {name: str(value) for name, value in given.items()}
     source, shown = _clip(place.file, audio)
     stored = recorder.store(source)
