@@ -303,6 +303,14 @@ def test_what_only_auto_understands_records_nothing_elsewhere(repository: Path, 
     assert "asr-1" not in set(ranked["case_id"])
 
 
+def test_that_nobody_speaks_is_said_in_words(repository: Path, capsys):
+    assert main(["correct", "asr-1", ""]) == 1
+    assert "--no-speech says so; nothing was recorded" in capsys.readouterr().err
+    assert main(["correct", "asr-1", "--no-speech"]) == 0
+    ranked = correcting.read(repository, repository / "data/inbox")[1].set_index("case_id")
+    assert ranked.loc["asr-1", "corrected_transcript"] == ""
+
+
 def test_which_methods_may_train():
     import pandas as pd
 

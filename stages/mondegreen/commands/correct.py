@@ -20,7 +20,7 @@ EXAMPLE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("case_id", nargs="?", metavar="CASE_ID")
-    parser.add_argument("text", nargs="*", metavar="TEXT", help="what was really said; '' with --no-speech")
+    parser.add_argument("text", nargs="*", metavar="TEXT", help="what was really said; none with --no-speech")
     parser.add_argument(
         "--from",
         dest="file",
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record the corrections; exit status 1 when rows of a file were rejected."""
     given = [args.case_id is not None, args.file is not None, args.auto is not None]
-    if sum(given) != 1 or (args.case_id is not None and not args.text):
+    if sum(given) != 1 or (args.case_id is not None and not args.text and not args.no_speech):
         raise DataError("give either CASE_ID and TEXT, or --from FILE, or --auto NAME")
     if args.auto is None and (args.dry_run or args.min_confidence or args.check):
         raise DataError("--dry-run, --min-confidence and --check go with --auto NAME alone: nothing was recorded")
@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         from mondegreen.commands.correct_auto import correct_auto
 
         return correct_auto(args)
+    if not args.no_speech and not " ".join(args.text).strip():
+        raise DataError("nothing was said? --no-speech says so; nothing was recorded")
     with Recorder(args.spool) as recorder:
         silent = False if args.no_speech else None
         recorder.correction(args.case_id, " ".join(args.text), method=args.method, author=args.author, is_speech=silent)
