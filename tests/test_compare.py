@@ -191,7 +191,7 @@ def test_what_the_cache_lost_comes_from_the_remote_and_what_nobody_has_is_named(
     assert copy.compare("v1.0.0", "more").to_dict() == expected
     shutil.rmtree(copy.root / ".dvc/cache")
     shutil.rmtree(copy.root.parent / "remote")
-    with pytest.raises(RepositoryError, match=r"data/splits.parquet of v1.0.0 cannot be had: .* 'dvc push'"):
+    with pytest.raises(RepositoryError, match=r"data/splits.parquet of v1.0.0 cannot be had: .* 'mondegreen push'"):
         copy.compare("v1.0.0", "more")
     page = copy.mondegreen("compare", "v1.0.0", "more", "--review", "--markdown", status=1)
     assert "❌ its rows cannot be compared: data/splits.parquet of v1.0.0" in page

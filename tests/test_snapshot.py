@@ -82,6 +82,6 @@ def test_a_damaged_or_missing_remote_object_is_named_and_replaces_nothing(repo: 
     assert store.intact(item.md5)
     kept.unlink()
     store.cache_path(item.md5).unlink()
-    with pytest.raises(RepositoryError, match=f"{item.md5} is in no reachable place .the remote does not have it."):
+    with pytest.raises(RepositoryError, match=f"{item.md5} is nowhere in reach .the remote does not have it."):
         store.load(item.md5)
     assert not list(store.cache.rglob("*.tmp"))

@@ -153,6 +153,27 @@ def test_a_pull_where_nothing_was_built_yet_brings_the_batches(root: Path, cloud
     assert contents(clone) == contents(root)
 
 
+def test_a_pull_says_what_is_not_there_in_order_and_what_to_do(root: Path, cloud: Proxy, monkeypatch, capsys):
+    for number in range(25):
+        (root / BATCH / f"more-{number:02}.txt").write_text(str(number))
+    repository.dvc(["add", "-q", BATCH], root)
+    push(root)
+    shutil.rmtree(root / ".dvc/cache")
+    bucket = [name for name in cloud.target.objects("bucket") if not name.endswith(".dir")]
+    for name in bucket:
+        cloud.target.delete("bucket", name)
+    monkeypatch.chdir(root)
+    assert main(["pull"]) == 1
+    [_, *lost, more, summary, following] = capsys.readouterr().out.splitlines()
+    assert lost == sorted(lost)
+    assert more == f"  and {len(bucket) - len(lost)} more objects"
+    assert summary.endswith(f"{len(bucket)} objects")
+    assert following.startswith("next: 'mondegreen push' where they are")
+    (root / "data/raw/batch.dvc").unlink()
+    assert main(["pull"]) == 0
+    assert "all 0 that are needed are here" in capsys.readouterr().out
+
+
 def test_a_pull_that_finds_no_room_in_the_work_tree_does_not_pass(root: Path, cloud: Proxy):
     push(root)
     clone = fresh(root)

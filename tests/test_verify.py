@@ -100,7 +100,7 @@ def test_a_cache_that_is_gone_comes_back_from_work_tree_and_remote(root: Path):
     lost = verify(root, repair=True, **ALL)
     assert names(lost.problems) >= {("cache", "data/dataset", "unlisted"), ("remote", "data/dataset", "missing")}
     assert {problem.versions for problem in lost.problems} == {("v1.0.0",)}, "this version came from the work tree"
-    assert all("dvc push" in problem.mend or "cache's copy" in problem.mend for problem in lost.problems)
+    assert all("mondegreen push" in problem.mend or "cache's copy" in problem.mend for problem in lost.problems)
     assert verify(root, remote=True).problems == ()
 
 

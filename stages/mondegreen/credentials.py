@@ -33,7 +33,7 @@ def find(project: str | None, file: str | None) -> Any:
     try:
         found, own = _of_file(Path(file).expanduser(), scopes) if file else google.auth.default(scopes=scopes)
     except (DefaultCredentialsError, ValueError) as error:
-        why = "" if not named else f" in {named}: {str(error)[:200]}"
+        why = "" if not named else f" in {named}: {': '.join(map(str, error.args))[:300]}"
         raise CloudError(
             f"there are no Google credentials here{why}: 'gcloud auth application-default login', or set "
             f"GOOGLE_APPLICATION_CREDENTIALS=/path/to/key.json"

@@ -53,7 +53,7 @@ def _mend_cache(problem: Problem, root: Path, store: Store) -> tuple[Problem, st
         return replace(problem, mend="copied from the work tree"), ""
     why = store.fetch([problem.md5]).get(problem.md5, "")
     sealed = problem.path.startswith(f"{repository.RAW.as_posix()}/") or HERE not in problem.versions
-    remedy = "someone who has it runs 'dvc push'" if sealed else "'dvc repro' builds it again"
+    remedy = "someone who has it runs 'mondegreen push'" if sealed else "'dvc repro' builds it again"
     return replace(problem, mend="fetched from the remote"), f"{why}; {remedy}" if why else ""
 
 

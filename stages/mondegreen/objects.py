@@ -159,7 +159,7 @@ class Store:
         """
         if not self.intact(md5) and (problems := self.fetch([md5])):
             raise RepositoryError(
-                f"the object {md5} is in no reachable place ({problems[md5]}): someone who has it runs 'dvc push'"
+                f"the object {md5} is nowhere in reach ({problems[md5]}): someone who has it runs 'mondegreen push'"
             )
         return self.cache_path(md5)
 
@@ -188,7 +188,9 @@ class Store:
             why = "the remote does not have it"
         except (OSError, MondegreenError) as error:
             why = str(error) or type(error).__name__
-        raise RepositoryError(f"the object {md5} is in no reachable place ({why}): someone who has it runs 'dvc push'")
+        raise RepositoryError(
+            f"the object {md5} is nowhere in reach ({why}): someone who has it runs 'mondegreen push'"
+        )
 
     def objects(self, outputs: Iterable[Output]) -> Iterator[Object]:
         """Yield all objects that `outputs` need: files, and the lists of folders (their path is the folder's)."""

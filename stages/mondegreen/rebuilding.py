@@ -67,7 +67,9 @@ def _bring(place: Path, store: Store) -> None:
     outputs = [output for path, output in snapshot.at(place, store=store).outputs.items() if path.startswith(raw)]
     absent = {item.md5: item.path for item in store.objects(outputs) if not store.intact(item.md5)}
     for md5, why in store.fetch(absent).items():
-        raise RepositoryError(f"{absent[md5]} cannot be had ({why}); nothing was changed. Who has it runs 'dvc push'")
+        raise RepositoryError(
+            f"{absent[md5]} cannot be had ({why}); nothing was changed. Its owner runs 'mondegreen push'"
+        )
 
 
 def _remove(root: Path, place: Path) -> None:

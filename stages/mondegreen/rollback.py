@@ -14,7 +14,7 @@ from mondegreen import ledger, mending, rebuilding, repository, snapshot, verify
 from mondegreen.errors import RepositoryError
 from mondegreen.objects import Output, Store
 from mondegreen.snapshot import TAG, Snapshot
-from mondegreen.terminal import progress
+from mondegreen.terminal import counted, progress
 from mondegreen.verifying import CACHE, WORK_TREE
 
 RESTORED = ("params.yaml", "dvc.yaml", "dvc.lock", "data/.gitignore", "data/raw", "data/metrics", "data/plots")
@@ -131,10 +131,10 @@ def _bring(target: Snapshot, store: Store) -> None:
         lost.setdefault(need.objects[md5][0].path, why)
     if lost:
         path, why = next(iter(lost.items()))
-        more = f" and {len(lost) - 1} more files" if len(lost) > 1 else ""
+        more = f" and {counted(len(lost) - 1, 'more file')}" if len(lost) > 1 else ""
         raise RepositoryError(
             f"{path}{more} of {target.name} cannot be had ({why}); nothing was changed. Someone who has it runs "
-            f"'dvc push'; 'mondegreen verify --remote --all-versions' lists what is missing"
+            f"'mondegreen push'; 'mondegreen verify --remote --all-versions' lists what is missing"
         )
 
 

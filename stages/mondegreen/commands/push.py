@@ -83,12 +83,17 @@ def show(done: Transfer, verb: str, way: str, *, as_json: bool = False) -> int:
         print(json.dumps(asdict(done), indent=2), flush=True)
         return int(bool(done.problems))
     lines = [f"{verb} {counted(done.moved, 'object')} ({done.moved_bytes / 1e6:.1f} MB) {way} {done.place}"]
+    where = "there" if way == "to" else "here"
     if not done.moved:
         lines = [f"nothing to do: {done.place}"] if not done.problems else []
-    lines += [f"  {plain(path)}: {plain(why)}" for path, why in list(done.problems.items())[:SHOWN]]
+    lines += [f"  {plain(path)}: {plain(why)}" for path, why in sorted(done.problems.items())[:SHOWN]]
     if not done.problems:
-        lines[-1] += f"; all {done.needed} that are needed are there ({done.size / 1e6:.1f} MB)"
+        lines[-1] += f"; all {done.needed} that are needed are {where} ({done.size / 1e6:.1f} MB)"
     else:
+        more = len(done.problems) - SHOWN
+        lines += [f"  and {counted(more, 'more object')}"] if more > 0 else []
         lines.append(f"not as it should be in {done.place}: {counted(len(done.problems), 'object')}")
+        if way == "from":
+            lines.append("next: 'mondegreen push' where they are, or another place: --environment NAME")
     print("\n".join(lines), flush=True)
     return int(bool(done.problems))

@@ -65,7 +65,7 @@ def _lines(state: dict[str, Any]) -> list[str]:
             for case, text in state["uncorrected_examples"].items()
         ]
     if count := state["suspect_corrections"]:
-        lines += ["", f"{counted(count, 'suspect correction')}: data/suspects.parquet says which, and why"]
+        lines += ["", f"{counted(count, 'suspect correction')}: mondegreen review --queue suspects shows them first"]
     lines += ["", *(f"note: {note}" for note in state["notes"])] if state["notes"] else []
     return [*lines, "", f"next: {state['next']}"]
 
