@@ -507,7 +507,7 @@ def test_three_cases_by_keyboard_alone(page, inbox: Path, recorder: Recorder):
     for _ in range(len("this guy")):
         press("Backspace")
     page.keyboard.type("the sky")
-    page.locator("#diff .sub").nth(1).wait_for()
+    page.locator("#diff .sub").nth(1).filter(has_text="sky").wait_for()  # the last letter's answer
     assert page.locator("#diff").inner_text().split() == ["kiss", "this", "→", "the", "guy", "→", "sky"]
     press("Enter")
     case_on(page, "middle")
