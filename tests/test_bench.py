@@ -29,14 +29,12 @@ def rows(*names: str) -> dict[str, dict]:
     return found
 
 
-@pytest.mark.xdist_group("dvc")
 def test_the_rows_of_the_recorder():
     found = rows("record", "record-audio", "processes", "imports")
     assert [row["unit"] for row in found.values()] == ["ms"] * 6 + ["1/s"] + ["ms"] * 2
     assert sum(bool(row["target"]) for row in found.values()) == 6
 
 
-@pytest.mark.xdist_group("cloud")
 def test_the_rows_of_the_upload():
     found = rows("upload")
     assert len(found) == 6
@@ -44,7 +42,6 @@ def test_the_rows_of_the_upload():
 
 
 @pytest.mark.dvc
-@pytest.mark.xdist_group("dvc")
 def test_the_rows_of_the_pipeline():
     found = rows("cases", "nothing", "versions", "audio", "augment")
     assert {"  collect", "  validate", "  gate", "  split", "  export", "  audit"} <= found.keys()
@@ -52,7 +49,6 @@ def test_the_rows_of_the_pipeline():
 
 
 @pytest.mark.dvc
-@pytest.mark.xdist_group("dvc")
 def test_the_rows_of_the_cloud():
     found = rows("push")
     assert [row["target"] for row in found.values()] == ["<= 1.3x", "<= 1.5x"]

@@ -13,7 +13,7 @@ from conftest import ROOT
 from kills import TORTURE, Nursery, rounds
 from mondegreen import repository
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-kill-builds")]
+pytestmark = pytest.mark.dvc
 
 STAGES = {
     "collect": "data/*.parquet data/metrics/collect.json",

@@ -15,7 +15,7 @@ from mondegreen.errors import ParamsError
 from mondegreen.executor import spread
 from mondegreen.shelf import FOLDER as SHELF
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-cluster")]
+pytestmark = pytest.mark.dvc
 
 
 class Killer(SchedulerPlugin):

@@ -20,7 +20,6 @@ from mondegreen.shelf import FOLDER as SHELF
 from mondegreen.snapshot import parse_yaml
 
 dvc = pytest.mark.dvc
-group = pytest.mark.xdist_group("dvc-compaction")
 
 
 def track(batch: Path) -> None:
@@ -129,7 +128,6 @@ def record(clone: Clone, seed: int, count: int) -> None:
 
 
 @dvc
-@group
 def test_nothing_made_from_batches_changes(tmp_path: Path):
     clone = Clone(tmp_path / "clone")
     clone.run("dvc", "config", "--local", "remote.local.url", str(tmp_path / "remote"))
@@ -163,7 +161,6 @@ def test_nothing_made_from_batches_changes(tmp_path: Path):
 
 
 @dvc
-@pytest.mark.xdist_group("dvc-two-versions")
 def test_batches_that_a_rollback_takes_out_are_said_to_be(two_versions: Path, tmp_path: Path):
     shutil.copytree(two_versions, tmp_path / "made")
     root = tmp_path / "made/repo"

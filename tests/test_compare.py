@@ -10,7 +10,7 @@ from mondegreen import judgement
 from mondegreen.errors import RepositoryError
 from states import GATE, States, rows
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-compare")]
+pytestmark = pytest.mark.dvc
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,6 @@ from cloud import Emulator, Faults, Proxy
 from mondegreen.cloud import Bucket
 from mondegreen.errors import CloudError
 
-pytestmark = pytest.mark.xdist_group("dvc-cloud")
-
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Emulator]:

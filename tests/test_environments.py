@@ -13,7 +13,7 @@ from mondegreen import environments
 from mondegreen.cli import main
 from mondegreen.errors import RepositoryError
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-cloud")]
+pytestmark = pytest.mark.dvc
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mondegreen.objects import Store
 from mondegreen.place import Place
 from voices import CASE, CLIP, HEARD, OTHER
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-voices")]
+pytestmark = pytest.mark.dvc
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from mondegreen import Recorder, erasures
 from mondegreen.batches import event_ids
 from mondegreen.rewriting import rewrite
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-forget")]
+pytestmark = pytest.mark.dvc
 
 SPEAKER = "speaker-who-left"
 HEARD, SAID, ALOUD = "rabiznaz"[::-1], "rabisnas"[::-1], "rabizras"[::-1]

@@ -22,7 +22,7 @@ from history import git
 from kills import Nursery, rounds
 from mondegreen import Recorder, repository, spool
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-two-versions")]
+pytestmark = pytest.mark.dvc
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from mondegreen.objects import md5_of
 from mondegreen.place import Place
 from states import PIPELINE, States, rows
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("cloud")]
+pytestmark = pytest.mark.dvc
 
 BASE = "finetuning_datasets/v1.0.0"
 

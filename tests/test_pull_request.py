@@ -155,7 +155,6 @@ def test_a_change_of_nothing_is_a_short_page():
 
 
 @pytest.mark.dvc
-@pytest.mark.xdist_group("dvc-compare")
 def test_the_review_builds_what_nobody_pushed_and_writes_its_page(tmp_path: Path):
     """A runner has a fresh clone, and here a remote without anything in it."""
     author = States(tmp_path / "author")
@@ -229,7 +228,6 @@ def test_a_linter_for_what_is_unsafe_in_workflows_finds_nothing():
 
 
 @pytest.mark.dvc
-@pytest.mark.xdist_group("dvc-compare")
 def test_hooks_work_without_an_active_environment_and_leave_others_alone(tmp_path: Path):
     made = States(tmp_path / "clone")
     shutil.copytree(ROOT / ".ci", made.root / ".ci")

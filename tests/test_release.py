@@ -25,7 +25,7 @@ from states import States, rows
 RELEASE = [sys.executable, "-c", "import sys; from mondegreen.cli import main; sys.exit(main(['release']))"]
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-release")]
+pytestmark = pytest.mark.dvc
 
 
 @pytest.fixture(scope="module")

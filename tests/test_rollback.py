@@ -11,7 +11,7 @@ from mondegreen import cli, repository, rollback, verifying
 from mondegreen.errors import RepositoryError
 from mondegreen.objects import Store, md5_of
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-two-versions")]
+pytestmark = pytest.mark.dvc
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from conftest import ROOT, sound
 from mondegreen import Recorder, cli, repository, snapshot, verifying
 from mondegreen.objects import Store
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-voices")]
+pytestmark = pytest.mark.dvc
 
 SECRET = "c2VjcmV0LWtleS1vZi1ub2JvZHk"
 FLIPS = 200 if "TORTURE" in os.environ else 20

@@ -14,8 +14,6 @@ from mondegreen.cli import main
 from mondegreen.cloud import Bucket
 from mondegreen.errors import CloudError, UnreachableError
 
-pytestmark = pytest.mark.xdist_group("cloud")
-
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Emulator]:

@@ -10,7 +10,7 @@ from mondegreen import repository, snapshot
 from mondegreen.errors import RepositoryError
 from mondegreen.objects import Store, md5_of
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-snapshot")]
+pytestmark = pytest.mark.dvc
 
 
 @pytest.fixture(scope="module")

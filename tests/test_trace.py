@@ -12,7 +12,7 @@ from mondegreen import Recorder, cli, tracing
 from mondegreen.errors import DataError
 from mondegreen.tracing import Trace
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-built")]
+pytestmark = pytest.mark.dvc
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from mondegreen.cli import main
 from mondegreen.errors import CloudError, RepositoryError, UnreachableError
 from mondegreen.objects import Store
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-cloud")]
+pytestmark = pytest.mark.dvc
 
 BATCH = "data/raw/batch"
 PACK = f"{BATCH}/audio-00000.parquet"

@@ -10,7 +10,7 @@ from clone import Clone
 from conftest import sound
 from mondegreen import ledger
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-built")]
+pytestmark = pytest.mark.dvc
 
 
 def splits(clone: Clone) -> pd.DataFrame:

@@ -21,8 +21,6 @@ from mondegreen.place import WORKERS, Place
 from mondegreen.resending import resend
 from mondegreen.upload import Uploader
 
-pytestmark = pytest.mark.xdist_group("cloud")
-
 URL = "gs://bucket/learning_data"
 
 

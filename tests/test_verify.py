@@ -11,7 +11,7 @@ from mondegreen.errors import RepositoryError
 from mondegreen.objects import Store
 from mondegreen.verifying import Problem, Verification
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-two-versions")]
+pytestmark = pytest.mark.dvc
 
 
 @pytest.fixture

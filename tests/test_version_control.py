@@ -8,7 +8,7 @@ import pytest
 from clone import Clone
 from conftest import sound
 
-pytestmark = [pytest.mark.dvc, pytest.mark.xdist_group("dvc-built")]
+pytestmark = pytest.mark.dvc
 
 LIFE = """
 import json, subprocess, sys
