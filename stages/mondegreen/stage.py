@@ -39,4 +39,7 @@ def _alone() -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # held until this process ends
         if not machine.lock(fd, path, wait=False):
             print(f"{name}: waiting for one that still runs; a 'dvc repro' that was killed left it", file=sys.stderr)
+            parent = os.getppid()
             machine.lock(fd, path)
+            if os.getppid() != parent:  # who wanted this was killed meanwhile, and may have begun anew
+                sys.exit(f"{name}: nobody waits for it any more")
