@@ -12,6 +12,7 @@ from clone import Clone
 from conftest import ROOT
 from kills import TORTURE, Nursery, rounds
 from mondegreen import repository
+from mondegreen.errors import RepositoryError
 
 pytestmark = pytest.mark.dvc
 
@@ -75,7 +76,7 @@ def test_a_stage_that_was_killed_tears_nothing_and_runs_again(clone: Clone):
 
 def test_a_build_that_was_killed_never_shows_half_a_dataset_and_the_next_one_completes(clone: Clone):
     """With all it started, or `dvc` alone: then the stage that it had begun goes on, and the next one waits for it."""
-    made, dice = {1: dataset(clone)}, Random(8)
+    made, dice, torn = {1: dataset(clone)}, Random(8), 0
     with Nursery(clone.path, "dvc.cli", "dvc.repo.reproduce", "dvc.stage.run") as nursery:
         turns = rounds(2) // (20 if TORTURE else 2)
         for turn in range(turns):
@@ -85,10 +86,10 @@ def test_a_build_that_was_killed_never_shows_half_a_dataset_and_the_next_one_com
             for number in range(rounds(2) // turns):
                 cached = ["--no-run-cache"] * (turn % 4 < 2)
                 repro = f"raise SystemExit(cli.main(['repro', '-q', *{cached}]))"
-                repository.mend(clone.path)  # as every command does, and `make`
+                torn += mended(clone)
                 nursery.torment(repro, 4, dice, alone=number % 3 == 1)
                 seen.append(dataset(clone))
-            repository.mend(clone.path)
+            torn += mended(clone)
             clone.run("dvc", "repro", "--quiet")
             assert dataset(clone) == made.setdefault(seed, dataset(clone))
             assert set(seen) <= {*made.values(), ""}
@@ -96,6 +97,27 @@ def test_a_build_that_was_killed_never_shows_half_a_dataset_and_the_next_one_com
             assert clone.metrics("dataset")["passed"]
             print(f"dvc repro: killed {nursery.killed} times; now {seen.count('')} of {len(seen)} times no dataset")
     assert made[1] != made[2]
+    print(f"dvc.lock was torn {torn} times")
+
+
+def mended(clone: Clone) -> bool:
+    """Do what commands do, and what they tell a user whose DVC was killed while it wrote dvc.lock; say if it was so."""
+    try:
+        repository.dvc(["status", "--quiet"], clone.path)
+    except RepositoryError as error:
+        if "left dvc.lock torn" in str(error):
+            clone.git("checkout", "HEAD", "--", "dvc.lock")
+            return True
+    return False
+
+
+def test_a_torn_dvc_lock_is_named_with_what_mends_it(clone: Clone):
+    lock = (clone.path / "dvc.lock").read_bytes()
+    for size in (0, 7):
+        (clone.path / "dvc.lock").write_bytes(lock[:size])
+        with pytest.raises(RepositoryError, match=r"torn: 'git checkout HEAD -- dvc\.lock', then"):
+            repository.dvc(["status"], clone.path)
+    (clone.path / "dvc.lock").write_bytes(lock)
 
 
 def test_a_lock_of_dvc_that_was_torn_keeps_nobody_out(clone: Clone):
