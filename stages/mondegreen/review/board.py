@@ -1,5 +1,6 @@
 """Every case and what was decided about it, kept in memory and up to date with the log: batches and spool."""
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -162,9 +163,7 @@ class Board:
             return
         decision = _decision(event)
         for decisions in (self._decisions[decision.case_id], self._by_author[decision.author]):
-            decisions.append(decision)
-            if len(decisions) > 1 and decision.at < decisions[-2].at:
-                decisions.sort(key=lambda each: (each.at, each.event_id))
+            insort(decisions, decision, key=lambda each: (each.at, each.event_id))
 
 
 def _case(event: Mapping[str, Any]) -> Case:
