@@ -204,10 +204,9 @@ def _run(command: list[str], cwd: Path, env: Mapping[str, str] | None = None, te
 def _reason(said: str) -> str:
     said = said.replace("Having any troubles? Hit us up at https://dvc.org/support, we are always happy to help!", "")
     said = said[said.rfind("ERROR:") :] if "Traceback" in said and "ERROR:" in said else said.strip()[-2000:]
-    cut_short = "; a full disk cut it short: 'rm .dvc/tmp/rwlock', then run this again"
     torn = "; a DVC that was killed left dvc.lock torn: 'git checkout HEAD -- dvc.lock', then 'dvc repro'"
     broken = "dvc.lock' validation failed" in said or "dvc.lock', YAML file structure is corrupted" in said
-    return said.strip() + (cut_short if "Unable to read RWLock-file" in said else torn if broken else "")
+    return said.strip() + (torn if broken else "")
 
 
 _NOT_KEPT = re.compile(r"ERROR: failed to transfer .* - \[Errno (?P<errno>\d+)\] (?P<what>.*?): .*-> '(?P<path>.+)'")
