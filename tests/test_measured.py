@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -140,3 +142,17 @@ def test_a_batch_that_is_parsed_in_parts_makes_the_same_tables_and_names_the_sam
     file.write_bytes(b"".join([*lines[:70], b"no event\n", *lines[70:]]))
     with pytest.raises(DataError, match="line 71 is no event"):
         log.read([file])
+
+
+def _spread_in_a_daemon(results: Any) -> None:
+    results.put(list(spread(str, [1, 2, 3], engine="local")))
+
+
+def test_a_daemonic_process_which_may_start_no_other_does_all_pieces_itself():
+    context = get_context("spawn")
+    results = context.Queue()
+    worker = context.Process(target=_spread_in_a_daemon, args=(results,), daemon=True)
+    worker.start()
+    assert results.get(timeout=60) == ["1", "2", "3"]
+    worker.join()
+    assert worker.exitcode == 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
@@ -44,13 +44,14 @@ def spread(
     """Yield `work` of each piece, in their order, from all cores or from the cluster.
 
     `work` must be a function of a module and depend on its piece alone: a piece whose worker died is done again.
-    A piece is taken when its turn is near, so neither pieces nor results pile up. A single piece is done here.
+    A piece is taken when its turn is near, so neither pieces nor results pile up. A single piece is done here, and all
+    are in a daemonic process, which may start no other.
     `threads`: locally, threads do (their work holds no lock for long), and nothing is copied to another process.
     """
     taken = iter(pieces)
     first = list(islice(taken, 2))
-    if len(first) < 2 and engine == "local":
-        yield from map(work, first)
+    if engine == "local" and (len(first) < 2 or (not threads and current_process().daemon)):
+        yield from map(work, chain(first, taken))
         return
     with executor(engine, threads=threads) as (pool, workers):
         waiting: deque[Future[Result]] = deque()
