@@ -1,5 +1,6 @@
 """What is kept from build to build: never another result than without it, and only the change is measured again."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -104,6 +105,29 @@ def test_the_shelf_keeps_what_is_used_and_no_more(tmp_path: Path):
     shelf.sweep()
     assert (tmp_path / "arrivals").is_dir()
     assert key_of("ab", "c") != key_of("a", "bc")
+
+
+def test_a_file_is_known_by_its_dates_to_who_only_looks_and_to_nobody_once_it_changed(tmp_path: Path, monkeypatch):
+    file, build, look = tmp_path / "events.jsonl", Shelf(tmp_path / "kept"), Shelf(tmp_path / "kept", dated=True)
+    file.write_bytes(b"one")
+    assert build.digest(file) == look.digest(file) == hashlib.sha256(b"one").digest()
+    assert not (tmp_path / "kept").exists()  # changed a moment ago: it may change again within one tick of the clock
+    monkeypatch.setattr("mondegreen.shelf._SETTLED", -60)
+    assert build.digest(file) == hashlib.sha256(b"one").digest()
+    read = []
+    monkeypatch.setattr(hashlib, "file_digest", lambda *args, plain=hashlib.file_digest: read.append(1) or plain(*args))
+    assert look.digest(file) == hashlib.sha256(b"one").digest()
+    assert not read
+    assert build.digest(file) == hashlib.sha256(b"one").digest()
+    assert read.pop()
+    stood = file.stat()
+    file.write_bytes(b"two")
+    os.utime(file, ns=(stood.st_atime_ns, stood.st_mtime_ns))
+    assert look.digest(file) == hashlib.sha256(b"two").digest()
+    assert read.pop()
+    for kept in (tmp_path / "kept").iterdir():
+        kept.write_bytes(kept.read_bytes()[:-1] + b"!")
+    assert look.digest(file) == hashlib.sha256(b"two").digest()
 
 
 def test_pieces_come_back_in_their_order_from_other_processes():

@@ -5,8 +5,6 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from mondegreen.text import normalise
 
@@ -125,6 +123,9 @@ def shared_counts(splits: pd.DataFrame, *, min_shared_words: int) -> dict[str, d
 
 def _labels(keys: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Connect cases over a graph of cases and keys; one label per case."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     n = len(keys)
     rows, nodes, size = [], [], n
     for kind in keys.columns:

@@ -36,9 +36,9 @@ def tables(inbox: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, pa.Ta
 
 def sealed(inbox: Path, event_ids: Iterable[str]) -> set[str]:
     """Return those of `event_ids` that a batch holds."""
-    known = log.tables(sources(inbox)[0], shelf=_shelf(inbox), columns={})
-    asked = pa.array(event_ids, pa.string())
-    return {found for table in known.values() for found in asked.filter(pc.is_in(asked, table["event_id"])).to_pylist()}
+    files, kept, asked = sources(inbox)[0], _shelf(inbox), pa.array(event_ids, pa.string())
+    known = (table["event_id"] for file in files for table in log.tables([file], shelf=kept, columns={}).values())
+    return {found for ids in known for found in ids.filter(pc.is_in(ids, asked)).to_pylist()}
 
 
 def read_cases(inbox: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -59,4 +59,4 @@ def _root(inbox: Path) -> Path | None:
 def _shelf(inbox: Path) -> Shelf | None:
     """Return the repository's shelf: a batch is parsed once, by whoever needs it first."""
     root = _root(inbox)
-    return Shelf(root / shelf.FOLDER) if root else None
+    return Shelf(root / shelf.FOLDER, dated=True) if root else None

@@ -1,6 +1,5 @@
 """The log as tables: the events of the batches, one table per kind, as they were recorded."""
 
-import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -86,11 +85,9 @@ _Columns = Mapping[str, list[str] | None]
 
 def _batch(file: Path, shelf: Shelf | None, asked: _Columns) -> dict[str, pa.Table]:
     """Return the tables of one batch, a function of the file's bytes and this code alone."""
-    batch = file.parent.name
     if shelf is None:
         return _chosen(_of_file(file), asked)
-    with file.open("rb") as content:
-        key = key_of(batch, hashlib.file_digest(content, "sha256").digest(), code=_CODE, packages=("pyarrow", "orjson"))
+    key = _key(file, shelf)
     kept = {kind: shelf.get(f"{key}-{kind}", asked[kind]) for kind in KINDS}
     found = {kind: table for kind, table in kept.items() if table is not None}
     if len(found) < len(kept):
@@ -98,6 +95,15 @@ def _batch(file: Path, shelf: Shelf | None, asked: _Columns) -> dict[str, pa.Tab
         for kind, table in found.items():
             shelf.put(f"{key}-{kind}", table)
     return _chosen(found, asked)
+
+
+def kept(file: Path, kind: str, shelf: Shelf) -> pa.Table | None:
+    """Return a batch's events of one kind where the shelf has them, None where the batch has to be read for that."""
+    return shelf.get(f"{_key(file, shelf)}-{kind}")
+
+
+def _key(file: Path, shelf: Shelf) -> str:
+    return key_of(file.parent.name, shelf.digest(file), code=_CODE, packages=("pyarrow", "orjson"))
 
 
 def _of_file(file: Path) -> dict[str, pa.Table]:
@@ -153,9 +159,15 @@ def _concatenated(kind: str, parts: list[pa.Table], columns: list[str] | None) -
         empty = _arrow(kind, [], "")
         return empty.select(columns or empty.column_names)
     table = pa.concat_tables(parts)
-    if len(parts) == 1 or pc.count_distinct(table["event_id"]).as_py() == len(table):
+    if len(parts) == 1 or distinct(table["event_id"]):
         return table
     return table.filter(pa.array(~table["event_id"].to_pandas().duplicated()))
+
+
+def distinct(ids: pa.ChunkedArray) -> bool:
+    """Tell whether no id comes twice; in no time where they ascend, as those of a batch do."""
+    whole = ids.combine_chunks()
+    return bool(pc.all(pc.less(whole[:-1], whole[1:])).as_py()) or len(pc.unique(whole)) == len(whole)
 
 
 def segment_events(segment: Path) -> Iterator[dict[str, Any]]:

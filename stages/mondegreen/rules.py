@@ -7,14 +7,17 @@ whether rows contradict each other, whether they repeat each other. So a duplica
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import pandera.pandas as pandera
 from rapidfuzz import fuzz
 
 from mondegreen import params
 from mondegreen.cases import BAD_AUDIO
 from mondegreen.text import normalise
+
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
 
 COMPLETENESS, CONSISTENCY, VALIDITY, UNIQUENESS = "completeness", "consistency", "validity", "uniqueness"
 MEASURES = (COMPLETENESS, CONSISTENCY, VALIDITY, UNIQUENESS)
@@ -80,7 +83,9 @@ RULES = {
 """Every reason a candidate can be rejected for."""
 
 
-def schemas(settings: params.Validate, *, require_audio: bool, failures: bool = True) -> list[pandera.DataFrameSchema]:
+def schemas(
+    settings: params.Validate, *, require_audio: bool, failures: bool = True
+) -> "list[pandera.DataFrameSchema]":
     """Return the schemas in the order in which they are applied; all of them hold for the rows that passed.
 
     Without `require_audio` pairs of texts are exported: then what is wrong with the audio is no reason. Without
@@ -105,7 +110,9 @@ UTTERANCE = ["recording_id", "start", "end", "model_version", "original_transcri
 _Holds = Callable[[pd.DataFrame], pd.Series]
 
 
-def _schema(rules: dict[str, _Holds]) -> pandera.DataFrameSchema:
+def _schema(rules: dict[str, _Holds]) -> "pandera.DataFrameSchema":
+    import pandera.pandas as pandera
+
     checks = [pandera.Check(holds, name=name, error=RULES[name].meaning) for name, holds in rules.items()]
     return pandera.DataFrameSchema(checks=checks)
 

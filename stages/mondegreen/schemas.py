@@ -1,9 +1,15 @@
 """The schema of every table that a stage reads or writes."""
 
-import pandera.pandas as pandera
+from collections.abc import Collection
+from functools import partial
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
 from mondegreen.tables import Table
+
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
 
 RETENTION = "retention"
 """The split of speech that the recogniser gets right, to measure what training makes it forget."""
@@ -124,6 +130,13 @@ _COUNTS = {"correction_count", "conflicting_corrections", "duration", "inference
 
 def _table(name: str, columns: dict[str, pa.DataType], required: set[str], unique: str) -> Table:
     """Build both schemas: `required` columns are never null, shares lie in 0..1, counts and times are not negative."""
+    arrow = pa.schema([pa.field(column, kind, column not in required) for column, kind in columns.items()])
+    return Table(name, arrow, partial(_rules, tuple(columns), required, unique))
+
+
+def _rules(columns: Collection[str], required: set[str], unique: str) -> "pandera.DataFrameSchema":
+    import pandera.pandas as pandera
+
     rules = {}
     for column in columns:
         checks = []
@@ -133,8 +146,7 @@ def _table(name: str, columns: dict[str, pa.DataType], required: set[str], uniqu
             checks.append(pandera.Check.ge(0, name="not negative"))
         nullable = column not in required
         rules[column] = pandera.Column(None, checks, nullable=nullable, unique=column == unique)
-    arrow = pa.schema([pa.field(column, kind, column not in required) for column, kind in columns.items()])
-    return Table(name, arrow, pandera.DataFrameSchema(rules, strict=True, ordered=True))
+    return pandera.DataFrameSchema(rules, strict=True, ordered=True)
 
 
 _CASE_REQUIRED = {

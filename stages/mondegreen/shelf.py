@@ -6,8 +6,10 @@ found by a key that names everything it was made of, code included, and counts o
 
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -19,24 +21,40 @@ FOLDER = Path(".dvc/tmp/mondegreen")
 _CHECKSUM = 32
 """Bytes of SHA-256 before each table: a schema that changed by one bit would otherwise be believed."""
 
+_SETTLED = 2.0
+"""Seconds for which a file must have stood still to be known by its dates: no clock is finer than it says (FAT's)."""
+
 
 class Shelf:
     """Kept tables in `folder`; `sweep` removes those that this build neither read nor wrote."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        """Use `folder`, which is made with the first table."""
-        self.folder = folder
+    def __init__(self, folder: Path = FOLDER, *, dated: bool = False) -> None:
+        """Use `folder`, which is made with the first table; `dated` is for who only looks, see `digest`."""
+        self.folder, self._dated = folder, dated
         self._used: set[str] = set()
+
+    def digest(self, file: Path) -> bytes:
+        """Return the SHA-256 of a file's bytes.
+
+        With `dated`, one that was hashed before is not read again while it is the same file by device, inode, size and
+        its dates to the nanosecond, that of its last change among them, which no program can set.
+        """
+        with file.open("rb") as content:
+            before = _identity(content.fileno())
+            key = key_of(before)
+            self._used.add(key)
+            if self._dated and (known := self._known(key)):
+                return known
+            found = hashlib.file_digest(content, "sha256").digest()
+            if before == _identity(content.fileno()) and _age(content.fileno()) > _SETTLED:
+                self._keep(key, found)
+        return found
 
     def get(self, key: str, columns: Sequence[str] | None = None) -> pa.Table | None:
         """Return the table under `key`, or some `columns` of it; None where there is none, or it is damaged."""
         self._used.add(key)
-        try:
-            with self._path(key).open("rb") as file:
-                checksum, content = file.read(_CHECKSUM), file.read()
-        except OSError:
-            return None
-        if hashlib.sha256(content).digest() != checksum:
+        content = self._known(key)
+        if content is None:
             return None
         found: pa.Table = pq.read_table(pa.BufferReader(content), columns=columns)
         return found
@@ -44,17 +62,9 @@ class Shelf:
     def put(self, key: str, table: pa.Table) -> None:
         """Keep a table under `key`: it appears whole or not at all. Where nothing can be written, nothing is kept."""
         self._used.add(key)
-        hidden = self.folder / f".{uuid.uuid4().hex}.new"
         content = pa.BufferOutputStream()
         pq.write_table(table, content, compression="zstd", compression_level=1)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with hidden.open("wb") as file:
-                file.write(hashlib.sha256(content.getvalue()).digest())
-                file.write(content.getvalue())
-            os.replace(hidden, self._path(key))  # noqa: PTH105
-        except OSError:
-            hidden.unlink(missing_ok=True)
+        self._keep(key, content.getvalue())
 
     def table(self, key: str, make: Callable[[], pa.Table]) -> pa.Table:
         """Return the table under `key`, made and kept where there is none."""
@@ -73,15 +83,48 @@ class Shelf:
             if path.name not in self._used and not path.is_dir():
                 path.unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / key
+    def _known(self, key: str) -> bytes | None:
+        """Return the very bytes that were kept under `key`, or None."""
+        try:
+            with (self.folder / key).open("rb") as file:
+                checksum, content = file.read(_CHECKSUM), file.read()
+        except OSError:
+            return None
+        return content if hashlib.sha256(content).digest() == checksum else None
+
+    def _keep(self, key: str, content: bytes | pa.Buffer) -> None:
+        hidden = self.folder / f".{uuid.uuid4().hex}.new"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with hidden.open("wb") as file:
+                file.write(hashlib.sha256(content).digest())
+                file.write(content)
+            os.replace(hidden, self.folder / key)  # noqa: PTH105
+        except OSError:
+            hidden.unlink(missing_ok=True)
+
+
+def _identity(fd: int) -> str:
+    found = os.fstat(fd)
+    return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def _age(fd: int) -> float:
+    """Return the seconds since a file was changed last."""
+    found = os.fstat(fd)
+    return time.time() - max(found.st_mtime, found.st_ctime)
 
 
 def key_of(*parts: str | bytes, code: Iterable[ModuleType] = (), packages: Iterable[str] = ()) -> str:
     """Return a key of texts, the source of modules, and the versions of packages."""
     digest = hashlib.sha256()
     sources = [Path(str(module.__file__)).read_bytes() for module in code]
-    for part in (*parts, *sources, *(f"{name} {version(name)}" for name in packages)):
+    for part in (*parts, *sources, *map(_release, packages)):
         content = part.encode() if isinstance(part, str) else part
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()
+
+
+@cache
+def _release(package: str) -> str:
+    return f"{package} {version(package)}"

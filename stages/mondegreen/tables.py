@@ -6,19 +6,21 @@ The same table always makes the same bytes: fixed Parquet options, no pandas met
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mondegreen.errors import DataError
+
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
 
 DIGITS = 6
 ROW_GROUP = 100_000
@@ -30,11 +32,11 @@ _PANDAS = {pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64():
 
 @dataclass(frozen=True)
 class Table:
-    """The form of a table: column types, and the rules that hold for its values."""
+    """The form of a table: column types, and what makes the rules that hold for its values, when they are needed."""
 
     name: str
     arrow: pa.Schema
-    rules: pandera.DataFrameSchema
+    rules: Callable[[], "pandera.DataFrameSchema"]
 
     def check(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return `frame` with a fresh index, or raise `DataError` naming the first broken rule and a row of it."""
@@ -43,9 +45,11 @@ class Table:
                 f"{self.name}: the column {missing[0]!r} is missing; the stage that makes it is out of date"
             )
         frame = frame[self.arrow.names].reset_index(drop=True)
+        from pandera.errors import SchemaError  # as long to import as pandas: who only reads a column does not wait
+
         try:
-            return self.rules.validate(frame)
-        except pandera.errors.SchemaError as error:
+            return self.rules().validate(frame)
+        except SchemaError as error:
             rule = error.check.name if hasattr(error.check, "name") else error.check
             column = getattr(error.schema, "name", None) or "the table"
             found = error.failure_cases if isinstance(error.failure_cases, pd.DataFrame) else pd.DataFrame()

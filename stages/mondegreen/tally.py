@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mondegreen import events
+from mondegreen.log import distinct
 
 COLUMNS: dict[str, tuple[str, ...]] = dict.fromkeys(events.FIELDS, ()) | {
     "failure": ("case_id", "speaker_id", "error_types", "error_score"),
@@ -45,7 +46,7 @@ def tally(log: dict[str, pa.Table]) -> dict[str, Any]:
 
 def _latest(failures: pa.Table) -> pa.Table:
     """Return one failure per case, the latest."""
-    if pc.count_distinct(failures["case_id"]).as_py() == len(failures):
+    if distinct(failures["case_id"]):
         return failures
     ordered = failures.sort_by([("recorded_at", "ascending"), ("event_id", "ascending")])
     rows = pa.table({"case_id": ordered["case_id"], "row": pa.array(range(len(ordered)))})

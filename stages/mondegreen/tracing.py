@@ -6,27 +6,31 @@ import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from rapidfuzz import process
 
-from mondegreen import batches, cases, params, repository, snapshot, spool, versions
+from mondegreen import batches, cases, log, params, repository, snapshot, spool, versions
 from mondegreen.components import KEYS, link_keys
 from mondegreen.errors import DataError
 from mondegreen.events import FIELDS
 from mondegreen.objects import Store
 from mondegreen.rules import RULES
+from mondegreen.shelf import FOLDER, Shelf
 from mondegreen.snapshot import TAG
 
 _JOBS = 4
 _NEAR = 3
 _KINDS = ("failure", "correction", "review")
-_SPLITS = "data/splits.parquet"
-_MEASURED = ("detected_error_types", "wer", "cer", "duration", "audio_error", "corrected_transcript", "withdrawn")
+_SPLITS, _TEXT = "data/splits.parquet", "corrected_transcript"
+_MEASURED = ("detected_error_types", "wer", "cer", "duration", "audio_error", _TEXT, "withdrawn")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def trace(root: Path, case_id: str) -> Trace:
         raise _unknown(root, case_id, events)
     failure = max(failures, key=lambda event: (event["recorded_at"], event["event_id"]))
     row = _row(root, "data/cases.parquet", case_id, _MEASURED)
-    chosen = _row(root, _SPLITS, case_id, ("case_id", "split", "component", *KEYS[:-1]))
+    chosen = _row(root, _SPLITS, case_id, ("case_id", "split", "component", _TEXT, *KEYS[:-1]))
     rejected = _row(root, "data/rejected.parquet", case_id, ("reasons",))
     left_out = _row(root, "data/left_out.parquet", case_id, ("reason",))
     withdrawals = list(_withdrawals(root, case_id, failure.get("speaker_id")))
@@ -131,7 +135,7 @@ def _place(found: Trace) -> str:
 def _events(root: Path, case_id: str) -> Iterator[dict[str, Any]]:
     """Yield the events that name a case, once each, oldest first, with their `batch` or their `segment`."""
     found = {event["event_id"]: event for event in _inbox(root) if event.get("case_id") == case_id}
-    for event in _sealed(root, case_id):
+    for event in _sealed(batches.event_files(root / repository.RAW), case_id):
         if event.get("case_id") == case_id:
             found[event["event_id"]] = event
     yield from sorted(found.values(), key=lambda event: (event["recorded_at"], event["event_id"]))
@@ -139,15 +143,23 @@ def _events(root: Path, case_id: str) -> Iterator[dict[str, Any]]:
 
 def _withdrawals(root: Path, case_id: str, speaker: str | None) -> Iterator[dict[str, Any]]:
     known = {case_id} | ({speaker} if speaker else set())
-    for event in (*_sealed(root, "withdrawal"), *_inbox(root)):
+    shelf = Shelf(root / FOLDER, dated=True)
+    files = (file for file in batches.event_files(root / repository.RAW) if _may_withdraw(file, known, shelf))
+    for event in (*_sealed(files, "withdrawal"), *_inbox(root)):
         if event["event"] == "withdrawal" and known & {event.get("case_id"), event.get("speaker_id")}:
             yield event
 
 
-def _sealed(root: Path, text: str) -> Iterator[dict[str, Any]]:
-    """Yield the events of all batches in whose lines `text` stands, with their `batch`."""
+def _may_withdraw(file: Path, known: set[str], shelf: Shelf) -> bool:
+    """Tell whether a batch may withdraw a case or speaker of `known`: most hold no withdrawal, and need not be read."""
+    found = log.kept(file, "withdrawal", shelf)
+    return found is None or any(known & set(found[name].to_pylist()) for name in ("case_id", "speaker_id"))
+
+
+def _sealed(files: Iterable[Path], text: str) -> Iterator[dict[str, Any]]:
+    """Yield the events of batches in whose lines `text` stands, with their `batch`."""
     needle = json.dumps(text, ensure_ascii=False)[1:-1].encode()
-    for file in batches.event_files(root / repository.RAW):
+    for file in files:
         if not file.stat().st_size:
             continue
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -204,23 +216,33 @@ def _explained(reason: str) -> dict[str, str]:
 
 def _component(root: Path, case: dict[str, Any]) -> dict[str, Any]:
     """Return the size of a case's component, and which other cases share a key with the case itself, by key."""
-    columns = ["case_id", "component", "corrected_transcript", *KEYS[:-1]]
-    members = pq.read_table(root / _SPLITS, columns=columns, filters=[("component", "==", case["component"])])
-    shared = [[(kind, "==", case[kind])] for kind in KEYS[:-1] if (case[kind] or "").strip()]
-    valid = root / "data/valid.parquet"
-    table = members.to_pandas()
-    if shared and valid.is_file():
-        others = pq.read_table(valid, columns=[*columns[:1], *columns[2:]], filters=shared).to_pandas()
-        table = pd.concat([table, others]).drop_duplicates("case_id", ignore_index=True)
     words = params.load(params.Split, root / "params.yaml").min_shared_words
+    own = link_keys(pd.DataFrame([case]), min_shared_words=words).iloc[0]
+    long = pd.notna(own["long_text"])
+    table = _linked(root / _SPLITS, pc.field("component") == case["component"], text=long)
+    size = len(table)
+    shared = [pc.field(kind) == case[kind] for kind in KEYS[:-1] if (case[kind] or "").strip()]
+    valid = root / "data/valid.parquet"
+    if shared and valid.is_file():
+        others = reduce(or_, shared) & ~pc.field("case_id").isin(pa.array(table["case_id"], pa.string()))
+        table = pd.concat([table, _linked(valid, others, text=long)], ignore_index=True)
     keys = link_keys(table, min_shared_words=words)
-    own = keys[table["case_id"] == case["case_id"]].iloc[0]
     links = []
     for kind in KEYS:
         same = table["case_id"][(keys[kind] == own[kind]) & (table["case_id"] != case["case_id"])]
         if pd.notna(own[kind]) and len(same):
             links.append({"kind": kind, "key": str(own[kind]), "cases": sorted(same)})
-    return {"name": case["component"], "size": len(members), "links": links}
+    return {"name": case["component"], "size": size, "links": links}
+
+
+def _linked(path: Path, wanted: pc.Expression, *, text: bool) -> pd.DataFrame:
+    """Return the ids and keys of the rows that are `wanted`; with `text`, which is most of a table, read apart."""
+    found: pd.DataFrame = pq.read_table(path, columns=["case_id", *KEYS[:-1]], filters=wanted).to_pandas()
+    if not text or found.empty:
+        return found.assign(**{_TEXT: None})
+    ids = pa.array(found["case_id"], pa.string())
+    texts = pq.read_table(path, columns=["case_id", _TEXT], filters=pc.field("case_id").isin(ids))
+    return found.merge(texts.to_pandas(), on="case_id")
 
 
 def _commit(root: Path, batch: str) -> dict[str, str] | None:
@@ -277,7 +299,8 @@ def _unknown(root: Path, case_id: str, events: list[dict[str, Any]]) -> DataErro
     if copies := _rows(root, "data/augmented/rows.parquet", "case_id", case_id, ["parent_case_id"]):
         parent = copies[0]["parent_case_id"]
         return DataError(f"{case_id} is a copy that stage augment made of {parent}: mondegreen trace {parent}")
-    if found := next((each for each in (*_inbox(root), *_sealed(root, case_id)) if each["event_id"] == case_id), None):
+    sealed = _sealed(batches.event_files(root / repository.RAW), case_id)
+    if found := next((each for each in (*_inbox(root), *sealed) if each["event_id"] == case_id), None):
         chosen = _row(root, _SPLITS, case_id, ("split",))
         return DataError(
             f"{case_id} is no case: an event {found['event']} of {found['batch'] or 'the inbox'}"
@@ -287,6 +310,8 @@ def _unknown(root: Path, case_id: str, events: list[dict[str, Any]]) -> DataErro
         return DataError(
             f"no case {case_id!r} yet: {len(events)} corrections or reviews name it, but no batch has its failure"
         )
+    from rapidfuzz import process
+
     path = root / "data/cases.parquet"
     known = pq.read_table(path, columns=["case_id"])["case_id"].to_pylist() if path.is_file() else []
     known += [event["case_id"] for event in _inbox(root) if event["event"] == "failure"]
