@@ -227,6 +227,17 @@ def test_killed_at_every_step_nothing_is_lost_or_doubled(tmp_path: Path):
     assert all(folder.with_name(f"{folder.name}.dvc").exists() for folder in batches.folders(tmp_path / "raw"))
 
 
+def test_what_was_killed_unfinished_goes_and_its_name_is_not_used_again(recorder: Recorder, raw: Path):
+    """A process that a killed ingest left behind writes into its own folder, or nowhere."""
+    begun = sealing.begin(raw, "20260101T000000Z")
+    sealing.pack_path(begun, 0).write_bytes(b"half a pack")
+    recorder.failure(sound(), original_transcript="x")
+    recorder.close()
+    ingest(recorder.path, raw, track=track)
+    assert not begun.exists()
+    assert sealing.begin(raw, "20260101T000000Z") != begun
+
+
 def test_a_batch_that_is_not_here_stops_ingest(recorder: Recorder, raw: Path):
     raw.mkdir()
     (raw / "20260101T000000Z-abc.dvc").write_text("outs: []\n")

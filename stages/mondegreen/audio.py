@@ -12,7 +12,7 @@ from mondegreen.errors import DataError
 
 Samples = npt.NDArray[np.int16]
 
-_BLOCK_FRAMES = 1 << 16
+_BLOCK_SAMPLES = 1 << 20
 _FITS_16_BIT = ("PCM_16", "PCM_S8", "PCM_U8")  # libsndfile gives these as 16 bit exactly, four times as fast
 MAX_SECONDS, MAX_SAMPLES = 4 * 3600, 400_000_000
 """A clip that decodes to more than either is no clip: a header may claim, or a codec unpack to, any length.
@@ -65,7 +65,8 @@ def decode(data: bytes) -> Decoded:
             exact = sound.subtype in _FITS_16_BIT
             blocks = []
             frames = 0
-            while len(block := sound.read(_BLOCK_FRAMES, dtype="int16" if exact else "float32", always_2d=True)):
+            most, kind = _BLOCK_SAMPLES // sound.channels, "int16" if exact else "float32"
+            while len(block := sound.read(most, dtype=kind, always_2d=True)):
                 blocks.append(block if exact else np.clip(np.rint(block * 32768.0), -32768, 32767).astype("<i2"))
                 frames += len(block)
                 if frames > limit:

@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from mondegreen import batches, confirmed, events, machine, sealing, spool
 from mondegreen.errors import DataError
 from mondegreen.sealing import Clip
 from mondegreen.spool import Contents, Damage
+
+_REMOVERS = 8
+"""Threads that remove what is sealed: each mostly waits for the disk."""
 
 
 @dataclass
@@ -143,9 +147,14 @@ def _clean(source: Path, waiting: _Waiting, result: Ingested) -> None:
     A recorder that stores the same audio at this very moment loses nothing: readers find it by content in the batch.
     """
     removable = confirmed.removable(source)
-    for contents, named in waiting.segments:
-        if not removable(contents.segment):
-            result.unsent += 1
-        elif spool.remove_finished(contents):
-            for audio in named:
-                spool.audio_path(source, audio).unlink(missing_ok=True)
+
+    def remove(clips: list[dict[str, Any]]) -> None:
+        for audio in clips:
+            spool.audio_path(source, audio).unlink(missing_ok=True)
+
+    with ThreadPoolExecutor(_REMOVERS) as pool:
+        for contents, named in waiting.segments:
+            if not removable(contents.segment):
+                result.unsent += 1
+            elif spool.remove_finished(contents):
+                list(pool.map(remove, (named[number::_REMOVERS] for number in range(_REMOVERS))))

@@ -4,7 +4,6 @@ A batch never changes; where one has to (what it holds was erased, or there are 
 its place. Events stay sorted by event_id and keep their ids, so nothing that was ingested comes in a second time.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mondegreen.batches import PACK
-from mondegreen.sealing import GROUP_BYTES, PACK_BYTES, appear, open_pack, stamp_of
+from mondegreen.sealing import GROUP_BYTES, PACK_BYTES, appear, begin, open_pack, stamp_of
 
 
 def rewrite(
@@ -34,9 +33,7 @@ def rewrite(
     """
     lines = _merged(old)
     stamp = stamp_of(max(orjson.loads(line)["recorded_at"] for line in lines.values()))
-    partial = raw / f".{stamp}.rewritten.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    partial = begin(raw, stamp)
     with (partial / "events.jsonl").open("wb") as file:
         file.writelines(replaced(lines[event_id]) for event_id in sorted(lines))
     packs = _Packs(partial)

@@ -1,10 +1,13 @@
 """Sealing: events and audio become a batch that appears whole and durable, or not at all."""
 
+import functools
 import hashlib
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +42,7 @@ def seal(raw: Path, newest: str, lines: Sequence[bytes], clips: Iterable[Clip], 
     audio were packed.
     """
     stamp = stamp_of(newest)
-    partial = raw / f".{stamp}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = begin(raw, stamp)
     with (partial / "events.jsonl").open("wb") as file:
         file.writelines(lines)
     _write_packs(partial, sorted(clips, key=lambda clip: clip.sha256), done)
@@ -53,11 +54,22 @@ def stamp_of(newest: str) -> str:
     return f"{newest[:19].replace('-', '').replace(':', '')}Z"
 
 
+def begin(raw: Path, stamp: str) -> Path:
+    """Make and return a hidden folder below `raw` for a new batch; what was killed before it was complete goes.
+
+    Its name is never used again: what a killed one's process may still write does not end up in it.
+    """
+    for left in raw.glob(".*.partial"):
+        shutil.rmtree(left, ignore_errors=True)
+    partial = raw / f".{stamp}.{uuid.uuid4().hex}.partial"
+    partial.mkdir(parents=True)
+    return partial
+
+
 def appear(partial: Path, stamp: str) -> Path:
     """Make a complete, hidden batch durable and give it its name; one of the same content may be there already."""
     for path in partial.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(path)
     sync_folder(partial)
     target = partial.with_name(f"{stamp}-{content_hash(partial)}")
     if target.exists():
@@ -68,10 +80,20 @@ def appear(partial: Path, stamp: str) -> Path:
     return target
 
 
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def pack_path(folder: Path, number: int) -> Path:
+    """Return where a batch keeps its pack of that number."""
+    return folder / f"audio-{number:05d}.parquet"
+
+
 def open_pack(folder: Path, number: int) -> pq.ParquetWriter:
     """Open a batch's next pack of audio for writing."""
     return pq.ParquetWriter(
-        folder / f"audio-{number:05d}.parquet",
+        pack_path(folder, number),
         PACK,
         compression="none",
         use_dictionary=False,
@@ -81,12 +103,19 @@ def open_pack(folder: Path, number: int) -> pq.ParquetWriter:
 
 
 def _write_packs(folder: Path, clips: list[Clip], done: Callable[[int], Any]) -> None:
-    for number, pack in enumerate(_chunks(clips, PACK_BYTES)):
-        with open_pack(folder, number) as writer:
-            for group in _chunks(pack, GROUP_BYTES):
-                rows = list(spread(_row, group, engine="local", threads=True))
-                writer.write_table(pa.Table.from_pylist(rows, PACK), row_group_size=len(rows))
-                done(sum(clip.size for clip in group))
+    packs = [list(_chunks(pack, GROUP_BYTES)) for pack in _chunks(clips, PACK_BYTES)]
+    written = spread(functools.partial(_write_pack, folder), list(enumerate(packs)), engine="local")
+    for pack, path in zip(packs, written, strict=True):
+        _sync(path)  # while the others are written
+        done(sum(clip.size for group in pack for clip in group))
+
+
+def _write_pack(folder: Path, numbered: tuple[int, list[list[Clip]]]) -> Path:
+    number, groups = numbered
+    with open_pack(folder, number) as writer:
+        for group in groups:
+            writer.write_table(_table(group), row_group_size=len(group))
+    return pack_path(folder, number)
 
 
 def _chunks(clips: Sequence[Clip], limit: int) -> Iterator[list[Clip]]:
@@ -103,8 +132,21 @@ def _chunks(clips: Sequence[Clip], limit: int) -> Iterator[list[Clip]]:
         yield run
 
 
-def _row(clip: Clip) -> dict[str, Any]:
-    data = clip.path.read_bytes()
+def _table(group: list[Clip]) -> pa.Table:
+    contents = [clip.path.read_bytes() for clip in group]
+    rows = [_described(clip, data) for clip, data in zip(group, contents, strict=True)]
+    place = PACK.get_field_index("bytes")
+    return pa.Table.from_pylist(rows, PACK.remove(place)).add_column(place, PACK.field(place), _joined(contents))
+
+
+def _described(clip: Clip, data: bytes) -> dict[str, Any]:
     same = hashlib.sha256(data).hexdigest() == clip.sha256
     found = audio.probe(data) if same else audio.Probe(error="is not the audio that was recorded: its checksum differs")
-    return {"sha256": clip.sha256, "bytes": data, "ext": clip.ext, **asdict(found)}
+    return {"sha256": clip.sha256, "ext": clip.ext, **asdict(found)}
+
+
+def _joined(contents: list[bytes]) -> pa.Array:
+    """Return a column of `contents`, copied once: Arrow's own builder copies again whenever it grows."""
+    ends = pa.array(accumulate(map(len, contents), initial=0), pa.int32())
+    buffers = [None, ends.buffers()[1], pa.py_buffer(b"".join(contents))]
+    return pa.Array.from_buffers(pa.binary(), len(contents), buffers)
