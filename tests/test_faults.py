@@ -23,6 +23,7 @@ import pytest
 import soundfile
 
 from conftest import ROOT, sound
+from kills import Nursery
 from mondegreen import Recorder, audio, batches, events, ingest, repository, spool, verifying
 from mondegreen.errors import MondegreenError, RepositoryError, SpoolError
 from mondegreen.objects import Store
@@ -32,28 +33,34 @@ ROUNDS = 200 if TORTURE else 3
 ENV = {**os.environ, "PYTHONPATH": str(ROOT / "stages")}
 
 
-def run(code: str, *arguments: object, seconds: float | None = None, count: int = 1) -> list[str]:
-    """Run `code` in `count` processes, kill them after `seconds` (None: let them end), and return what they said."""
+def run(code: str, *arguments: object, seconds: float = 0, count: int = 1) -> list[str]:
+    """Run `code`, which never ends, in `count` processes; return their lines.
+
+    They are killed `seconds` after each has said its first.
+    """
     command = [sys.executable, "-c", code, *map(str, arguments)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENV) for _ in range(count)]
-    if seconds is not None:
-        time.sleep(seconds)
-        for process in running:
-            process.send_signal(signal.SIGKILL)
-    said = []
+    said = [process.stdout.readline().strip() for process in running]
+    time.sleep(seconds)
+    for process in running:
+        process.send_signal(signal.SIGKILL)
     for process in running:
         out, _ = process.communicate()
-        assert process.returncode in (0, -9)
+        assert process.returncode == -9
         said += out.split("\n")[:-1]
     return said
 
 
+def sealed(raw: Path) -> list[events.Event]:
+    """The events of all batches, each as often as it stands there."""
+    files = [line for file in sorted(raw.glob("2*/events.jsonl")) for line in file.read_bytes().splitlines()]
+    return [events.decode(line) for line in files]
+
+
 def known(inbox: Path, raw: Path) -> list[str]:
     """The ids of all cases, of inbox and batches, each as often as it stands there."""
-    files = [line for file in sorted(raw.glob("2*/events.jsonl")) for line in file.read_bytes().splitlines()]
-    sealed = [events.decode(line) for line in files]
-    ids = [event["case_id"] for event in sealed]
-    sealed_ids = {event["event_id"] for event in sealed}
+    ids = [event["case_id"] for event in sealed(raw)]
+    sealed_ids = {event["event_id"] for event in sealed(raw)}
     waiting = [event for contents in spool.read(inbox) for event in contents.events]
     return ids + [event["case_id"] for event in waiting if event["event_id"] not in sealed_ids]
 
@@ -63,11 +70,13 @@ import sys
 from mondegreen import Recorder
 recorder = Recorder(sys.argv[1])
 number = 0
+print("ready", flush=True)
 while True:
     number += 1
     print(recorder.failure(b"RIFF" + number.to_bytes(3) * 1000, original_transcript="x"), flush=True)
 """
-IMPORT = "import sys; from mondegreen.cli import main; main(['import', sys.argv[1], '--spool', sys.argv[2]])"
+IMPORT = "raise SystemExit(cli.main(['import', 'table.csv', '--spool', 'inbox']))"
+SEAL = "ingest.ingest(Path('inbox'), Path('raw'), track=lambda batch: batch.with_name(batch.name + '.dvc').touch())"
 INGEST = """
 import sys
 from pathlib import Path
@@ -79,41 +88,54 @@ ingest.ingest(Path(sys.argv[1]), Path(sys.argv[2]), track=track)
 
 
 def test_kill_9_of_eight_recorders_and_an_ingest_loses_no_case_and_doubles_none(tmp_path: Path):
-    dice, acknowledged = random.Random(1), set()
-    inbox, raw = tmp_path / "inbox", tmp_path / "raw"
-    raw.mkdir()
-    for _ in range(ROUNDS):
-        acknowledged |= {
-            line for line in run(RECORD, inbox, seconds=dice.uniform(0.2, 0.7), count=8) if len(line) == 36
-        }
-        run(INGEST, inbox, raw, seconds=dice.uniform(0.1, 1.0))
+    dice, told, recorders, ingests = random.Random(1), 0, 0, 0
+    while min(recorders / 8, ingests) < ROUNDS:
+        folder = tmp_path / f"{recorders}"
+        inbox, raw = folder / "inbox", folder / "raw"
+        raw.mkdir(parents=True)
+        acknowledged: set[str] = set()
+        with Nursery(folder, "mondegreen.ingest") as nursery:
+            pace = 0.001
+            for _ in range(min(ROUNDS, 20)):
+                lines = run(RECORD, inbox, seconds=dice.uniform(0, 0.4), count=8)
+                acknowledged |= {line for line in lines if len(line) == 36}
+                recorders += 8
+                found = known(inbox, raw)
+                waiting = len(found) - len(sealed(raw))
+                if took := nursery.run(SEAL, dice.uniform(0, pace * waiting)):
+                    pace = took / max(waiting, 1)
+                found = known(inbox, raw)
+                assert acknowledged <= set(found)
+                assert len(found) == len(set(found))
+            ingests += nursery.killed
+            nursery.run(SEAL)
         found = known(inbox, raw)
-        assert acknowledged <= set(found)
+        assert acknowledged <= set(found) == {event["case_id"] for event in sealed(raw)}
         assert len(found) == len(set(found))
-    run(INGEST, inbox, raw)
-    found = known(inbox, raw)
-    assert acknowledged <= set(found)
-    assert len(found) == len(set(found))
-    batches.check_unchanged(raw)
-    clips = {
-        sha for pack in batches.packs(raw) for sha in pq.read_table(pack, columns=["sha256"])["sha256"].to_pylist()
-    }
-    lines = [line for file in batches.event_files(raw) for line in file.read_bytes().splitlines()]
-    assert {events.decode(line)["audio"]["sha256"] for line in lines} <= clips
+        batches.check_unchanged(raw)
+        clips = set(batches.audio_index(raw).column("sha256").to_pylist())
+        assert {event["audio"]["sha256"] for event in sealed(raw)} == clips
+        told += len(acknowledged)
+        shutil.rmtree(folder)
+    print(f"recorders: killed {recorders} times; {told} cases acknowledged; ingest: killed {ingests} times")
 
 
 def test_kill_9_of_an_import_repeats_nothing(tmp_path: Path):
     table, dice = tmp_path / "table.csv", random.Random(2)
     table.write_text("original_transcript\n" + "".join(f"number {number}\n" for number in range(3000)))
-    for number in range(ROUNDS):
-        inbox = tmp_path / f"inbox{number % 10}"
-        run(IMPORT, table, inbox, seconds=dice.uniform(0.2, 1.2))
-        if number % 10 == 9 or number == ROUNDS - 1:
-            run(IMPORT, table, inbox)
-            run(IMPORT, table, inbox)
-            found = {event["event_id"] for contents in spool.read(inbox) for event in contents.events}
-            assert len(found) == 3000
-            shutil.rmtree(inbox)
+    with Nursery(tmp_path, "mondegreen.cli", "mondegreen.commands.import_", "mondegreen.sources") as nursery:
+        seconds = nursery.run(IMPORT)
+        for number in range(ROUNDS):
+            nursery.torment(IMPORT, seconds, dice)
+            for contents in spool.read(tmp_path / "inbox"):
+                assert not contents.damaged
+            if number % 10 == 9 or number == ROUNDS - 1:
+                nursery.run(IMPORT)
+                nursery.run(IMPORT)
+                found = {event["event_id"] for contents in spool.read(tmp_path / "inbox") for event in contents.events}
+                assert len(found) == 3000
+                shutil.rmtree(tmp_path / "inbox")
+    print(f"import: killed {nursery.killed} times")
 
 
 def test_workers_end_with_the_process_that_started_them():

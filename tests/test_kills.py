@@ -1,6 +1,6 @@
 """kill -9 at any instant of a rollback, a push, a pull, the review page: the next run finishes what was begun.
 
-Recorders, imports and ingests: test_faults; releases: test_release; erasing: test_erasing; builds: test_kill_builds.
+Recorders and imports: test_faults; releases: test_release; erasing: test_erasing; builds: test_build_faults.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from cloud import Emulator
 from conftest import sound
 from history import git
 from kills import Nursery, rounds
-from mondegreen import Recorder, repository, spool
+from mondegreen import Recorder, log, repository, spool
 
 pytestmark = pytest.mark.dvc
 
@@ -66,6 +66,31 @@ def test_a_rollback_that_was_killed_is_finished_by_the_next_one(root: Path):
 def bucket(tmp_path: Path) -> Iterator[Emulator]:
     with Emulator("bucket") as made:
         yield made
+
+
+INGEST = "ingest.ingest(Path('data/inbox'), Path('data/raw'), track=repository.track)"
+
+
+def test_an_ingest_that_was_killed_is_finished_by_the_next_one(root: Path):
+    """With DVC, that is; what it does without is in test_faults."""
+    dice, recorded, raw = Random(2), [], root / "data/raw"
+    shutil.rmtree(raw)  # there are no events in it
+    git(root, "commit", "-qam", "no batches")
+    raw.mkdir()
+    modules = ("mondegreen.ingest", "mondegreen.repository", "mondegreen.verifying", "mondegreen.objects")
+    with Nursery(root, *modules) as nursery, Recorder(root / "data/inbox") as recorder:
+        seconds = 1.0
+        for number in range(rounds(2)):
+            recorded.append(recorder.failure(sound(0.1, seed=number), original_transcript="x"))
+            nursery.torment(INGEST, seconds, dice)
+            if number % EACH != min(EACH, rounds(2)) - 1:
+                continue
+            seconds = nursery.run(INGEST)
+            sealed = [event for file in raw.glob("2*/events.jsonl") for event in log.batch_events(file)]
+            assert sorted(event["case_id"] for event in sealed) == sorted(recorded)
+            assert len(list(raw.glob("2*.dvc"))) == len(list(raw.glob("2*/")))
+            nursery.run(VERIFIED)
+    print(f"ingest: killed {nursery.killed} times")
 
 
 def cloudy(root: Path) -> None:

@@ -1,12 +1,9 @@
 """Releases as users make them, on a small repository: real Git and DVC, a kill at every step, two clones."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,12 +15,14 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, case_row
+from kills import Nursery, rounds
 from mondegreen import ledger, releasing, repository, versions
 from mondegreen.errors import RepositoryError
 from states import States, rows
 
 RELEASE = [sys.executable, "-c", "import sys; from mondegreen.cli import main; sys.exit(main(['release']))"]
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+EACH = 4
+"""So often in a row it is killed before it may finish."""
 
 pytestmark = pytest.mark.dvc
 
@@ -234,37 +233,35 @@ def test_of_two_releases_at_once_one_waits(repo: States):
 
 
 def test_killed_at_any_moment_with_all_its_processes_there_is_the_release_or_none(repo: States):
-    """Twice in the suite, sixty times by `make torture`; the next release is whole, whatever the moment was."""
+    """Some times in a row; the next release is whole, whatever the moments were."""
     before = repo.git("rev-parse", "HEAD")
     build(repo, more(20, 21, 22), "one more")
-    start, hashed, moments = repo.git("rev-parse", "HEAD"), dataset(repo), Random(1)
-    began = time.monotonic()
-    repo.mondegreen("release")
-    whole, killed = time.monotonic() - began, Counter()
+    start, hashed, dice, killed = repo.git("rev-parse", "HEAD"), dataset(repo), Random(1), Counter()
+    release = "releasing.release(Path.cwd())"
 
     def back(commit: str) -> None:
         repo.git("tag", "-d", "dataset@v1.2.0")
         repo.git("reset", "-q", "--hard", commit)
 
-    for _ in range(60 if os.environ.get("TORTURE") else 2):
-        back(start)
-        running = subprocess.Popen(RELEASE, cwd=repo.root, env=repo.env(), start_new_session=True, **QUIET)
-        try:
-            running.wait(moments.uniform(0.3, 1.1) * whole)
-        except subprocess.TimeoutExpired:
-            os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
-        (repo.root / ".git/index.lock").unlink(missing_ok=True)  # as Git tells whose Git was killed
-        made = "dataset@v1.2.0" in repo.git("tag")
-        killed[made] += 1
-        if not made:
-            assert state(repo)[:2] == (start, "")
-        if not made or repo.git("rev-parse", "HEAD") == start:
-            repo.mondegreen("release")
-        released = repo.git("rev-parse", "dataset@v1.2.0^{commit}")
-        assert state(repo) == (released, "", "dataset@v1.0.0\ndataset@v1.1.0\ndataset@v1.2.0")
-        assert dataset(repo) == hashed
-    print(f"killed {killed[False]} times before the tag, {killed[True]} times after it or not at all")
+    with Nursery(repo.root, "mondegreen.releasing", env=repo.env()) as nursery:
+        seconds = nursery.run(release)
+        nursery.ended = 0
+        while nursery.killed < rounds(2):
+            back(start)
+            made = False
+            for _ in range(EACH):
+                if made or nursery.run(release, dice.uniform(0, seconds)) is not None:
+                    break
+                (repo.root / ".git/index.lock").unlink(missing_ok=True)  # as Git tells whose Git was killed
+                made = "dataset@v1.2.0" in repo.git("tag")
+                killed[made] += 1
+                assert made or state(repo)[:2] == (start, "")
+            if repo.git("rev-parse", "HEAD") == start:
+                nursery.run(release)
+            released = repo.git("rev-parse", "dataset@v1.2.0^{commit}")
+            assert state(repo) == (released, "", "dataset@v1.0.0\ndataset@v1.1.0\ndataset@v1.2.0")
+            assert dataset(repo) == hashed
+    print(f"release: killed {killed[False]} times before the tag, {killed[True]} times after it")
     back(before)
     repo.dvc("checkout", "-q")
 

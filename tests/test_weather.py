@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, sound
-from mondegreen import Recorder, batches, confirmed, events, ingest, log, spool
+from mondegreen import Recorder, batches, confirmed, events, ingest, known, log, spool
 from mondegreen.arrivals import ingest_from
+from mondegreen.data_manager import DataManager
 from mondegreen.errors import RecordError, SpoolError
 from mondegreen.place import Place
+from mondegreen.review.board import Board
 from mondegreen.review.leases import Leases
 from mondegreen.upload import Uploader
 
@@ -242,6 +244,43 @@ def test_lines_are_those_of_the_file_whatever_their_length(ends: bytes, monkeypa
 
 
 # -- everything at once
+
+READERS: dict[str, Callable[[Path, set[str]], bool]] = {
+    "statistics": lambda inbox, ids: DataManager(inbox).get_statistics()["total_failed_cases"] == len(ids),
+    "cases": lambda inbox, ids: set(DataManager(inbox).export_to_dataframe()["case_id"]) == ids,
+    "review": lambda inbox, ids: Board(inbox).cases.keys() == ids,
+    "known": lambda inbox, ids: known.unknown(ids, inbox) == [],
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_no_reader_misses_a_case_that_is_ingested_while_it_reads(reader: str, tmp_path: Path):
+    """At each folder that it lists and each file that it opens, in turn."""
+    left, source = -1, tmp_path
+
+    def step(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith(str(source)):
+            left -= 1
+            if left == 0:
+                ingest.ingest(source / "data/inbox", source / "data/raw", track=track)
+
+    sys.addaudithook(step)
+    for number in range(1, 100):
+        source = tmp_path / f"at-{number}"
+        (source / ".dvc").mkdir(parents=True)
+        (source / "dvc.yaml").touch()
+        (source / "data/raw").mkdir(parents=True)
+        with Recorder(source / "data/inbox") as recorder:
+            ids = {recorder.failure(None, original_transcript="x") for _ in range(2)}
+        left = number
+        assert READERS[reader](source / "data/inbox", ids), number
+        if left > 0:
+            break
+        assert READERS[reader](source / "data/inbox", ids)
+    assert number > 3
+    source = Path("/nowhere")
+
 
 ROLES = {
     "recorder": """

@@ -38,10 +38,10 @@ def folders(raw: Path) -> list[Path]:
     """Return the batches in `raw`, by name; raises `DataError` for one whose data is not in the work tree."""
     if not raw.is_dir():
         raise DataError(f"{raw} is missing: restore it, git checkout HEAD -- data/raw; dvc checkout")
+    tracked = {path.with_suffix("") for path in raw.glob("*.dvc")}  # first: a batch that ingest adds is there before it
     found = sorted(path for path in raw.iterdir() if path.is_dir() and not path.name.startswith("."))
     if gone := erasures.erased(raw.parent.parent, [f"data/raw/{path.name}" for path in found]):
         raise DataError(f"{gone[0]} holds what was erased elsewhere: remove it here too, 'mondegreen forget --finish'")
-    tracked = {path.with_suffix("") for path in raw.glob("*.dvc")}
     if absent := sorted(tracked - set(found)):
         raise DataError(
             f"{len(absent)} of {len(tracked)} batches are not in the work tree, such as {absent[0].name}: 'dvc pull'"

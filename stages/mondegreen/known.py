@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mondegreen import events
@@ -18,10 +19,10 @@ def unknown(case_ids: Iterable[str], inbox: Path) -> list[str]:
     missing = set(case_ids)
     if raw is None:
         return []
-    for file in (*sorted(raw.glob("*/events.jsonl")), *sorted((inbox / "events").glob("[!.]*.jsonl"))):
-        if not missing:
-            break
-        missing.difference_update(_case_ids(file))
+    for files in ((inbox / "events").glob("[!.]*.jsonl"), raw.glob("*/events.jsonl")):  # as ingest moves them
+        for file in sorted(files):
+            with suppress(FileNotFoundError):  # ingested and removed a moment ago
+                missing.difference_update(_case_ids(file) if missing else ())
     return sorted(missing)
 
 

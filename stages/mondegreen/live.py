@@ -1,6 +1,6 @@
 """Everything that was recorded, as of now: the batches of a repository and the spool that waits beside them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,31 +13,31 @@ from mondegreen.log import Log
 from mondegreen.shelf import Shelf
 
 
-def sources(inbox: Path) -> tuple[list[Path], list[Path]]:
-    """Return the event files of the repository around `inbox` (none where there is none), and the inbox's segments.
+def files(inbox: Path) -> Iterator[Path]:
+    """Yield the event files of the repository around `inbox`, none where there is none.
 
-    The segments are listed first: an event that ingest moves meanwhile is then found in both, or in its batch.
+    They are listed when the first is asked for. Ask once the inbox's segments are read: an event that ingest moves
+    meanwhile is then found in both, or in its batch.
     """
-    segments = spool.segments(inbox)
     root = _root(inbox)
     raw = root / repository.RAW if root else None
-    return batches.event_files(raw) if raw and raw.is_dir() else [], segments
+    yield from batches.event_files(raw) if raw and raw.is_dir() else ()
 
 
 def read(inbox: Path) -> Log:
     """Return every event that can be read now."""
-    return log.read(*sources(inbox), shelf=_shelf(inbox))
+    return log.read(files(inbox), spool.segments(inbox), shelf=_shelf(inbox))
 
 
 def tables(inbox: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, pa.Table]:
     """Return `columns` of every event that can be read now, by kind (see `mondegreen.log.tables`)."""
-    return log.tables(*sources(inbox), shelf=_shelf(inbox), columns=columns)
+    return log.tables(files(inbox), spool.segments(inbox), shelf=_shelf(inbox), columns=columns)
 
 
 def sealed(inbox: Path, event_ids: Iterable[str]) -> set[str]:
     """Return those of `event_ids` that a batch holds."""
-    files, kept, asked = sources(inbox)[0], _shelf(inbox), pa.array(event_ids, pa.string())
-    known = (table["event_id"] for file in files for table in log.tables([file], shelf=kept, columns={}).values())
+    kept, asked = _shelf(inbox), pa.array(event_ids, pa.string())
+    known = (table["event_id"] for file in files(inbox) for table in log.tables([file], shelf=kept, columns={}).values())
     return {found for ids in known for found in ids.filter(pc.is_in(ids, asked)).to_pylist()}
 
 

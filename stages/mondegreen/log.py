@@ -70,12 +70,15 @@ def tables(
     shelf: Shelf | None = None,
     columns: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, pa.Table]:
-    """Return what `read` returns, as Arrow tables; with `columns` by kind only those, event_id and recorded_at."""
+    """Return what `read` returns, as Arrow tables; with `columns` by kind only those, event_id and recorded_at.
+
+    The segments are read before the first of `files` is asked for (see `mondegreen.live.files`).
+    """
     asked = {
         kind: ["event_id", "recorded_at", *columns.get(kind, ())] if columns is not None else None for kind in KINDS
     }
-    parts = [_batch(file, shelf, asked) for file in files]
-    parts += [_chosen(_of_segment(segment), asked) for segment in segments]
+    waiting = [_chosen(_of_segment(segment), asked) for segment in segments]
+    parts = [_batch(file, shelf, asked) for file in files] + waiting
     return {kind: _concatenated(kind, [part[kind] for part in parts], asked[kind]) for kind in KINDS}
 
 

@@ -2,13 +2,13 @@
 
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mondegreen import live, log
+from mondegreen import live, log, spool
 from mondegreen.cases import TIERS
 from mondegreen.errors import DataError, RecordError
 from mondegreen.events import check_event
@@ -72,15 +72,15 @@ class Board:
         self._by_author: dict[str, list[Decision]] = defaultdict(list)
         self._proposals: dict[str, list[Proposal]] = defaultdict(list)
         self._touched: set[str] = set()
-        self._take(*live.sources(inbox))
+        waiting = self._waiting()
+        self._take(live.files(inbox), waiting)
 
     def refresh(self) -> None:
         """Take in what was recorded since, here, by other people and by agents."""
-        try:
-            found = live.sources(self._inbox)
-        except DataError:  # a batch is being checked out: what was read of it is still true
-            return
-        self._take(*found)
+        waiting, files = self._waiting(), []
+        with suppress(DataError):  # a batch is being checked out: what was read of it is still true
+            files = list(live.files(self._inbox))
+        self._take(files, waiting)
 
     def touched(self) -> set[str]:
         """Return the cases about which something was recorded since this was asked last."""
@@ -115,18 +115,23 @@ class Board:
         """Return the decisions of a person that stand, oldest first."""
         return [each for each in self._by_author.get(author, ()) if each.event_id not in self._undone]
 
-    def _take(self, files: list[Path], segments: list[Path]) -> None:
+    def _waiting(self) -> list[dict[str, Any]]:
+        """Return what the inbox holds that was not read yet; read before the batches are listed, see `live.files`."""
+        waiting = []
+        for segment in spool.segments(self._inbox):
+            found, self._read[segment] = log.read_on(segment, self._read.get(segment, 0))
+            waiting += found
+        return waiting
+
+    def _take(self, files: Iterable[Path], waiting: list[dict[str, Any]]) -> None:
         for file in files:
             if file not in self._read:
                 for event in log.batch_events(file):
                     self._apply(event)
                 self._read[file] = 0
-        for segment in segments:
-            start = self._read.get(segment, 0)
-            found, self._read[segment] = log.read_on(segment, start)
-            for event in found:
-                with suppress(RecordError):  # a damaged line is for ingest to report
-                    self._apply(check_event(event))
+        for event in waiting:
+            with suppress(RecordError):  # a damaged line is for ingest to report
+                self._apply(check_event(event))
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         if event["event_id"] in self._seen:
