@@ -26,6 +26,7 @@ env: $(VENV)/.installed  ## the environment alone
 
 repro: env  ## the dataset (the default)
 	@[ -s .dvc/tmp/rwlock ] || rm -f .dvc/tmp/rwlock  # a DVC that was killed left it empty, and would refuse to work
+	@[ ! -e dvc.lock ] || [ -s dvc.lock ] || git checkout --quiet HEAD -- dvc.lock  # the same
 	@$(RUN) dvc repro || { for batch in data/raw/*.dvc; do \
 	  [ ! -e "$$batch" ] || [ -e "$${batch%.dvc}" ] || { echo 'make: batches are missing here; fetch them: $(BIN)/dvc pull' >&2; break; }; \
 	done; exit 1; }

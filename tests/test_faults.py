@@ -154,6 +154,19 @@ with executor("local") as (pool, workers):
             assert select.select([os.pidfd_open(pid)], [], [], 60)[0], f"worker {pid} still runs"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with the one that began it")
+def test_a_stage_ends_with_the_dvc_that_began_it():
+    stage = "import os, time; from mondegreen.stage import run; run(lambda: (print(os.getpid()), time.sleep(600)))"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-u', '-c', {stage!r}])"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENV | {"DVC_STAGE": "split"}) as dvc:
+        begun = os.pidfd_open(int(dvc.stdout.readline()))
+        dvc.kill()
+        ended = select.select([begun], [], [], 60)[0]
+        signal.pidfd_send_signal(begun, signal.SIGKILL) if not ended else None
+        assert ended
+
+
 def traced(tmp_path: Path, code: str, *arguments: object) -> list[tuple[str, str]]:
     """Run `code` under strace and return what it did to which file, in order."""
     log = tmp_path / "strace"

@@ -268,7 +268,7 @@ def _uploads(root: Path, remotes: Sequence[str]) -> list[str]:
 def _build(root: Path) -> str:
     """Build from what is left; where that fails, remove what was built before and say why."""
     try:
-        repository.dvc(["repro", "--quiet"], root)
+        repository.dvc(["repro"], root)
     except RepositoryError as error:
         raw = f"{repository.RAW.as_posix()}/"
         made = [root / path for path in snapshot.at(root).outputs if not path.startswith(raw)]

@@ -92,7 +92,7 @@ class FinetuningDatasetPipeline:
         try:
             set_params(path, wanted)
             params.load(block, path)
-            repository.dvc(["repro", "--quiet"], self.root)
+            repository.dvc(["repro"], self.root)
         except BaseException:
             path.write_text(before, encoding="utf-8")  # a value that does not work must not stop the next build
             raise

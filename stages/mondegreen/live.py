@@ -37,7 +37,9 @@ def tables(inbox: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, pa.Ta
 def sealed(inbox: Path, event_ids: Iterable[str]) -> set[str]:
     """Return those of `event_ids` that a batch holds."""
     kept, asked = _shelf(inbox), pa.array(event_ids, pa.string())
-    known = (table["event_id"] for file in files(inbox) for table in log.tables([file], shelf=kept, columns={}).values())
+    known = (
+        table["event_id"] for file in files(inbox) for table in log.tables([file], shelf=kept, columns={}).values()
+    )
     return {found for ids in known for found in ids.filter(pc.is_in(ids, asked)).to_pylist()}
 
 

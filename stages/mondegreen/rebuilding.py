@@ -29,10 +29,10 @@ def rebuild(root: Path, tree: str, target: Snapshot, onto: str) -> str:
         names = _replace_batches(root, place, target)
         store = Store(root)
         _bring(place, store)
-        repository.dvc(["config", "--quiet", "--local", "cache.dir", str(store.cache.parent.parent)], place)
-        repository.dvc(["checkout", "--quiet", "--force", *names], place)
+        repository.dvc(["config", "--local", "cache.dir", str(store.cache.parent.parent)], place)
+        repository.dvc(["checkout", "--force", *names], place)
         try:
-            repository.dvc(["repro", "--quiet"], place)
+            repository.dvc(["repro"], place)
         except RepositoryError as error:
             raise RepositoryError(
                 f"{target.name}, of which something was erased, cannot be built again with this code: {error}. "

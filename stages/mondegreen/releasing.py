@@ -120,7 +120,7 @@ def finish(root: Path) -> str:
                 )
         differing = [path for path in CHANGED if wanted[path] != here[path]]
         if differing:
-            repository.git(["checkout", "--quiet", journal["commit"], "--", *differing], root, quiet=True)
+            repository.git(["checkout", journal["commit"], "--", *differing], root, quiet=True)
         repository.git(["merge", "--quiet", "--ff-only", journal["commit"]], root, quiet=True)
     (place / versions.JOURNAL).unlink(missing_ok=True)
     return version
@@ -173,9 +173,9 @@ def _freeze(root: Path, tree: Path, version: str) -> None:
         f"[core]\n    no_scm = true\n[cache]\n    dir = {state.store.cache.parent.parent}\n", encoding="utf-8"
     )
     needed = state.yaml("dvc.yaml")["stages"]["split"]["deps"]
-    repository.dvc(["checkout", "--quiet", *(path for path in needed if path in state.outputs)], tree)
+    repository.dvc(["checkout", *(path for path in needed if path in state.outputs)], tree)
     ledger.append(tree / LEDGER, rows.assign(release=version))
-    repository.dvc(["repro", "--quiet", "--single-item", "split"], tree)
+    repository.dvc(["repro", "--single-item", "split"], tree)
 
 
 def _tag(root: Path, planned: Plan, commit: str, message: str) -> None:

@@ -24,7 +24,10 @@ def root(start: Path | None = None) -> Path:
 
 
 def dvc(arguments: Sequence[str], cwd: Path) -> str:
-    """Run `dvc ARGUMENTS` in `cwd` and return what it printed; raises `RepositoryError` with its last words."""
+    """Run `dvc ARGUMENTS` in `cwd` and return what it printed; raises `RepositoryError` with its last words.
+
+    Never with `--quiet`: DVC would keep to itself why it refuses.
+    """
     mend(cwd)
     return _run([sys.executable, "-m", "dvc", *arguments], cwd)
 

@@ -191,7 +191,7 @@ def _apply(root: Path, before: Snapshot, after: Snapshot) -> int:
     for output in before.outputs.values():
         if output.path not in after.outputs:
             _remove(root, output, before.store)
-    repository.dvc(["checkout", "--force", "--quiet"], root)
+    repository.dvc(["checkout", "--force"], root)
     here = snapshot.at(root, store=before.store)
     expected = verifying.expected_files(here)
     for problem in list(verifying.work_tree(here, expected)):
