@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from mondegreen import augmentation, augmenting, batches, executor, params, tables
+from mondegreen import augmentation, augmenting, batches, executor, packs, params, tables
 from mondegreen.schemas import FAILURE, SPLITS
 from mondegreen.stage import run
 
@@ -19,10 +19,10 @@ def main() -> None:
     if not params.load(params.Export).require_audio:
         factor, strengthen = 0, {}  # a dataset of texts has no sound to perturb
     counts = augmentation.wanted(train, factor, strengthen)
-    packs, noises = [], {}
+    found, noises, engine = [], {}, executor.engine()
     if counts.any():
         augmentation.check(settings.methods)
-        packs = batches.packs(Path("data/raw"))
+        found = batches.packs(Path("data/raw"))
         if settings.methods.noise and settings.methods.noise.files:
             noises = augmenting.noises(Path("data/noise"))
     shutil.rmtree(TARGET, ignore_errors=True)
@@ -30,12 +30,13 @@ def main() -> None:
     copies = augmenting.augment(
         train,
         counts,
-        packs,
+        found,
         TARGET,
         settings,
         noises=noises,
         limits=params.load(params.Validate),
-        engine=executor.engine(),
+        engine=engine,
+        urls=packs.urls(found, Path()) if engine == "dask" else None,
     )
     tables.write(copies, TARGET / "rows.parquet", SPLITS)
     tables.write_json(augmenting.metrics(train, counts, copies), "data/metrics/augment.json")

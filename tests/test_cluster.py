@@ -1,9 +1,12 @@
-"""The engine dask: a real cluster of two worker processes, one of them killed in the middle; the same bytes."""
+"""The engine dask: real clusters of two processes, killed in the middle, or without the repository; the same bytes."""
 
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ from distributed import LocalCluster
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from clone import Clone
+from cloud import Emulator
+from conftest import ROOT, sound
+from mondegreen import Recorder
 from mondegreen.errors import ParamsError
 from mondegreen.executor import spread
 from mondegreen.shelf import FOLDER as SHELF
@@ -35,6 +41,26 @@ class Killer(SchedulerPlugin):
             self.killed.append(name)
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A dataset with a copy of every case of train, of the sample and of a batch that DVC tracks."""
+    clone = Clone(tmp_path_factory.mktemp("built") / "clone")
+    with Recorder(clone.path / "data/inbox") as recorder:
+        for number in range(20):
+            case_id = recorder.failure(sound(2, seed=number), original_transcript="heard", speaker_id=f"new{number}")
+            recorder.correction(case_id, f"what speaker number {number} said", author="ann")
+    clone.mondegreen("ingest")
+    clone.set_param("augment", "factor", 1)
+    clone.run("dvc", "repro", "--quiet", "export")
+    clone.commit("built locally")
+    return clone
+
+
+@pytest.fixture
+def clone(built: Clone, tmp_path: Path) -> Clone:
+    return built.copy(tmp_path / "clone")
+
+
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
     with LocalCluster(
@@ -44,23 +70,60 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
         yield made
 
 
-def test_a_cluster_makes_the_same_bytes_with_a_worker_killed_in_the_middle(cluster: LocalCluster, tmp_path: Path):
+def test_a_cluster_makes_the_same_bytes_with_a_worker_killed_in_the_middle(cluster: LocalCluster, clone: Clone):
     killer = Killer(cluster, "abs", "_piece", "_copies")
     cluster.scheduler.add_plugin(killer)
     assert list(spread(abs, [-1, 2, -3], engine="dask")) == [1, 2, 3]
 
-    clone = Clone(tmp_path / "clone")
-    clone.env |= {"MONDEGREEN_SCHEDULER": cluster.scheduler_address}
-    params = clone.path / "params.yaml"
-    clone.run("dvc", "repro", "--quiet", "export")
-    clone.commit("built locally")
-    dataset = clone.dataset_hash()
-    params.write_text(params.read_text().replace("engine: local", "engine: dask"))
     shutil.rmtree(clone.path / SHELF)
-    clone.run("dvc", "repro", "--quiet", "--force", "--single-item", "collect", "augment", "export")
+    rebuild(clone, cluster.scheduler_address, "collect", "augment", "export")
+    assert killer.killed == ["abs", "_piece", "_copies"]
+
+
+def rebuild(clone: Clone, scheduler: str, *stages: str) -> None:
+    """Build on a cluster what was built locally, and make sure that it is the same."""
+    clone.env |= {"MONDEGREEN_SCHEDULER": scheduler}
+    params, dataset = clone.path / "params.yaml", clone.dataset_hash()
+    params.write_text(params.read_text().replace("engine: local", "engine: dask"))
+    clone.run("dvc", "repro", "--quiet", "--force", "--single-item", *stages)
     assert clone.git("status", "--porcelain").split() == ["M", "params.yaml"], "dvc.lock names the same bytes"
     assert clone.dataset_hash() == dataset
-    assert killer.killed == ["abs", "_piece", "_copies"]
+
+
+HIDDEN = """mount -t tmpfs tmpfs "$0" && cd / && exec "$@" """
+
+
+def test_workers_without_the_repository_read_the_packs_from_the_remote(clone: Clone, tmp_path: Path):
+    """They have the package alone; where the clone is, they see an empty folder."""
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    shutil.copytree(ROOT / "stages/mondegreen", tmp_path / "package/mondegreen")
+    with ExitStack() as stack:
+        emulator = stack.enter_context(Emulator("bucket"))
+        made = stack.enter_context(LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs=50))
+        env = emulator.env(tmp_path) | {"PYTHONPATH": str(tmp_path / "package")}
+        worker = [sys.executable, "-m", "distributed.cli.dask_worker", made.scheduler_address, "--no-nanny"]
+        worker += ["--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path / "dask")]
+        for _ in range(2):
+            command = ["unshare", "-rm", "sh", "-c", HIDDEN, str(clone.path), *worker]
+            stack.callback(end, subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL))
+        clone.env = emulator.env(tmp_path)
+        clone.run("dvc", "remote", "add", "--default", "cloud", "gs://bucket/data_versions")
+        clone.commit("a bucket")
+        params = clone.path / "params.yaml"
+        params.write_text(params.read_text().replace("engine: local", "engine: dask"))
+        clone.env |= {"MONDEGREEN_SCHEDULER": made.scheduler_address}
+        said = clone.run("dvc", "repro", "--quiet", "--force", "--single-item", "augment", status=255)
+        assert "nor readable at gs://bucket/data_versions/files/md5/" in said
+        assert "'mondegreen push'" in said
+        assert "Traceback" not in said
+        clone.run("dvc", "push", "--quiet", *map(str, clone.path.glob("data/raw/*.dvc")))
+        rebuild(clone, made.scheduler_address, "augment", "export")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait()
 
 
 def test_a_scheduler_that_is_not_there_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch):

@@ -21,6 +21,7 @@ from mondegreen.audio import Decoded
 from mondegreen.augmentation import Copy
 from mondegreen.errors import DataError
 from mondegreen.executor import spread
+from mondegreen.packs import Clips
 from mondegreen.schemas import AUGMENTED
 from mondegreen.terminal import progress
 
@@ -63,9 +64,12 @@ def augment(
     noises: Mapping[str, Decoded],
     limits: params.Validate,
     engine: str = "local",
+    urls: Mapping[Path, str] | None = None,
 ) -> pd.DataFrame:
     """Write `counts` copies of each of `rows` to packs in `folder`, as far as they differ, and return a row for each.
 
+    On a cluster, a worker without the repository reads a pack at the URL that `urls` names for it; clips of packs that
+    have none are sent along.
     Raises `DataError` where the audio of a row is in no pack, or cannot be decoded.
     """
     parents = rows[counts > 0].assign(copies=counts[counts > 0])
@@ -80,7 +84,8 @@ def augment(
     )
     missing = set(by_sound)
     made = []
-    pieces = _pieces(packs, missing, {sha: [(case, count[case]) for case in cases] for sha, cases in by_sound.items()})
+    wanted = {sha: [(case, count[case]) for case in cases] for sha, cases in by_sound.items()}
+    pieces = _pieces(packs, missing, wanted, None if engine == "local" else urls or {})
     with _Packs(folder) as target, progress(int(counts.sum()), " copies", "augmenting") as advance:
         for copies in spread(partial(_copies, make), pieces, engine=engine, threads=True):
             made += [_identity(case_id, copy, target.add(copy)) for case_id, copy in copies]
@@ -91,11 +96,16 @@ def augment(
     return _rows(parents, made)
 
 
-_Piece = tuple[str, int, list[tuple[int, list[tuple[str, int]]]]]
-"""A pack, a row group, and of some of its clips: the index, with the cases that have it and their counts of copies."""
+_Piece = tuple[Clips | list[bytes], list[list[tuple[str, int]]]]
+"""Some clips of a pack, by reference or themselves, and of each the cases that have it, with their counts of copies."""
 
 
-def _pieces(packs: Iterable[Path], missing: set[str], wanted: dict[str, list[tuple[str, int]]]) -> Iterator[_Piece]:
+def _pieces(
+    packs: Iterable[Path],
+    missing: set[str],
+    wanted: dict[str, list[tuple[str, int]]],
+    urls: Mapping[Path, str] | None,
+) -> Iterator[_Piece]:
     """Yield where each clip lies that is still `missing`, some clips at a time, and take them from there."""
     for pack in packs:
         with batches.open_pack(pack) as file:
@@ -107,17 +117,17 @@ def _pieces(packs: Iterable[Path], missing: set[str], wanted: dict[str, list[tup
                         missing.remove(name)
                         clips.append((index, wanted[name]))
                 for start in range(0, len(clips), _CLIPS):
-                    yield str(pack.resolve()), group, clips[start : start + _CLIPS]
+                    indices, cases = zip(*clips[start : start + _CLIPS], strict=True)
+                    found = Clips(str(pack.resolve()), (urls or {}).get(pack, ""), group, indices)
+                    yield found if urls is None or found.url else found.read(), list(cases)
 
 
 def _copies(make: Callable[[str, Decoded, int], Iterable[Copy]], piece: _Piece) -> _Made:
-    pack, group, clips = piece
-    with batches.open_pack(Path(pack)) as file:
-        data = file.read_row_group(group, ["bytes"]).column(0).take([index for index, _ in clips])
-    sounds = (audio.decode(clip.as_py()) for clip in data)
+    clips, wanted = piece
+    sounds = map(audio.decode, clips.read() if isinstance(clips, Clips) else clips)
     return [
         (case_id, copy)
-        for sound, (_, cases) in zip(sounds, clips, strict=True)
+        for sound, cases in zip(sounds, wanted, strict=True)
         for case_id, count in cases
         for copy in make(case_id, sound, count)
     ]
