@@ -1,5 +1,6 @@
 """Erasing: whatever is killed, shut, away or in another clone, what was erased is nowhere, and the rest is whole."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -246,6 +247,22 @@ def test_a_version_is_built_again_without_what_was_erased(root: Path, capsys: py
     assert "up to date" in repository.dvc(["status"], root)
     assert not (root / ".dvc/tmp/rebuilding").exists()
     assert rollback.rollback(root, "v1.0.0").before == git(root, "rev-parse", "HEAD")
+
+
+def test_the_review_of_a_branch_that_left_before_an_erasure_says_so(root: Path, capsys: pytest.CaptureFixture):
+    git(root, "branch", "late")
+    erase(root)
+    git(root, "checkout", "-q", "late")
+    git(root, "commit", "-q", "--allow-empty", "-m", "another idea")
+    capsys.readouterr()
+    assert run(root, "compare", "main", "--review", "--json") == 1
+    out, err = capsys.readouterr()
+    [batch] = json.loads(out)["overdue"]
+    assert f"part of {batch} was erased since: merge that first" in err
+    assert "mondegreen push" not in err
+    git(root, "merge", "-q", "main")
+    run(root, "compare", "main", "--review")
+    assert "erased since" not in capsys.readouterr().err
 
 
 KILL = (

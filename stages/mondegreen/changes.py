@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mondegreen import directions, growth, repository, status
+from mondegreen import directions, erasures, growth, repository, status
 from mondegreen.directions import Metric
 from mondegreen.errors import MondegreenError, RepositoryError
 from mondegreen.growth import Batches, Ledger
@@ -52,6 +52,7 @@ class Changes:
     columns    name; `before`, `after`: the type of a column of the dataset that is not the same
     unread     why rows cannot be compared; '' where they are
     erased     batches of `before` of which something was erased since: then its rows are no more
+    overdue    batches of `after` of which something was erased where it is to be merged, but not here yet
     """
 
     before: State
@@ -69,6 +70,7 @@ class Changes:
     ledger: Ledger
     unread: str = ""
     erased: tuple[str, ...] = ()
+    overdue: tuple[str, ...] = ()
 
     @property
     def same_dataset(self) -> bool:
@@ -106,12 +108,14 @@ class Changes:
             "ledger": asdict(self.ledger),
             "unread": self.unread,
             "erased": list(self.erased),
+            "overdue": list(self.overdue),
         }
 
 
-def compare(before: Snapshot, after: Snapshot, *, lenient: bool = False) -> Changes:
+def compare(before: Snapshot, after: Snapshot, *, target: Snapshot | None = None, lenient: bool = False) -> Changes:
     """Compare two states; `before` is a commit. What the cache lacks comes from the remote.
 
+    `target` is where `after` is to be merged, if that is not `before` itself.
     Raises `RepositoryError` or `DataError` where a table is nowhere to be had; with `lenient`, the tables stay empty
     and `unread` says why.
     """
@@ -141,7 +145,14 @@ def compare(before: Snapshot, after: Snapshot, *, lenient: bool = False) -> Chan
         ledger=growth.ledger(before, after),
         unread=unread,
         erased=tuple(path.rpartition("/")[2] for path in before.erased),
+        overdue=_overdue(target or before, after),
     )
+
+
+def _overdue(target: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    """Return the batches of `after` that the record of `target` says to stand no more."""
+    gone = {batch for entry in erasures.parse(target.read(erasures.PATH.as_posix())) for batch in entry.batches}
+    return tuple(sorted(name for name in gone if f"{repository.RAW.as_posix()}/{name}" in after.outputs))
 
 
 def _state(snapshot: Snapshot) -> State:

@@ -27,7 +27,12 @@ def failures(found: Changes) -> list[str]:
         said += [f"the work tree is not built ({_list(after.stale)} changed): 'dvc repro', and commit what it changes"]
     if after.uncommitted:
         said += [f"what is built here is not what is committed: commit {_list(after.uncommitted)}"]
-    if found.unread and not found.erased:
+    if found.overdue:
+        said += [
+            f"part of {_list(found.overdue)} was erased since: merge that first, then 'mondegreen forget --finish'; "
+            f"push no data from here before"
+        ]
+    elif found.unread and not found.erased:
         said += [f"its rows cannot be compared: {found.unread}"]
     if batches.lost:
         said += [f"raw data only grows, but {_count(batches.lost, 'batch')} left: {_list(batches.lost)}"]

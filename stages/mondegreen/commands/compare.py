@@ -41,11 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what differs; with --review, whatever cannot be read is told, not raised."""
     root = repository.root()
-    before = snapshot.at(root, args.before)
-    after = snapshot.at(root, args.after, store=before.store)
-    if args.review:
-        before = _fork(before, after)
-    found = changes.compare(before, after, lenient=args.review)
+    target = snapshot.at(root, args.before)
+    after = snapshot.at(root, args.after, store=target.store)
+    before = _fork(target, after) if args.review else target
+    found = changes.compare(before, after, target=target, lenient=args.review)
     if args.json:
         print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:
