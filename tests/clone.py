@@ -22,23 +22,31 @@ class Clone:
             if (ROOT / name).is_file():
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, path / name)
+        self._open(path)
+        self.git("init", "-q", "-b", "main")
+        self.git("config", "user.email", "test@localhost")
+        self.git("config", "user.name", "test")
+        self.commit("start")
+
+    def _open(self, path: Path) -> None:
         self.path = path
         self.env = {
             **{key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "COVERAGE_FILE")},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HF_HUB_OFFLINE": "1",
         }
-        self.git("init", "-q", "-b", "main")
-        self.git("config", "user.email", "test@localhost")
-        self.git("config", "user.name", "test")
-        self.commit("start")
+
+    @classmethod
+    def at(cls, path: Path) -> "Clone":
+        """Return the clone that is at `path` already."""
+        found = cls.__new__(cls)
+        found._open(path)
+        return found
 
     def copy(self, path: Path) -> "Clone":
         """Return a copy of this clone as it is now, its data and cache included."""
         shutil.copytree(self.path, path, symlinks=True)
-        made = Clone.__new__(Clone)
-        made.path, made.env = path, self.env
-        return made
+        return Clone.at(path)
 
     @staticmethod
     def _git_in(cwd: Path, *arguments: str) -> str:
@@ -79,3 +87,10 @@ class Clone:
         params[block][name] = value
         with (self.path / "params.yaml").open("w") as file:
             yaml.dump(params, file)
+
+
+def build(folder: Path) -> None:
+    """Make `folder/clone`, with its sample built and committed."""
+    made = Clone(folder / "clone")
+    made.run("dvc", "repro", "--quiet")
+    made.commit("built")

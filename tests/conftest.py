@@ -1,6 +1,8 @@
 """What tests share: sound to record, a recorder, and one factory of rows of the table of cases."""
 
+import fcntl
 import io
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -27,6 +29,8 @@ ROOT = Path(__file__).parent.parent
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a clone's modules are compiled once, as where its users run it
+
 
 def sound(seconds: float = 1.0, *, seed: int = 0, rate: int = 16000, fmt: str = "WAV", channels: int = 1) -> bytes:
     """Return the bytes of an audio file of seeded noise; two seeds never sound the same."""
@@ -36,10 +40,30 @@ def sound(seconds: float = 1.0, *, seed: int = 0, rate: int = 16000, fmt: str = 
     return file.getvalue()
 
 
+LONG = [
+    "test_forget",
+    "test_readme",
+    "test_two_people",
+    "test_from_python",
+    "test_version_control",
+    "test_erasing",
+    "test_transfer",
+    "test_compaction",
+    "test_pipeline",
+    "test_publishing",
+    "test_round_trip",
+    "test_bench",
+    "test_release",
+    "test_rollback",
+]
+"""The longest files, which begin: at the end no process should be left with one."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that drive DVC: they take longest, and at the end no process should be left with one."""
+    """Begin with the longest files, then the others that drive DVC."""
     slow = {item.path for item in items if item.get_closest_marker("dvc")}
-    items.sort(key=lambda item: item.path not in slow)
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: (order.get(item.path.stem, len(order)), item.path not in slow))
 
 
 @pytest.fixture
@@ -62,33 +86,48 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-@pytest.fixture(scope="session")
-def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `repo` and `remote`, see `history`; copy it before you change anything."""
-    folder = tmp_path_factory.mktemp("history")
-    history.build(folder)
-    return folder
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> "Clone":
-    """A clone whose sample is built and committed; `copy` it before you change anything."""
-    from clone import Clone  # needs ROOT
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Return a function of a name and of what fills a folder: it is filled once, by the first process that asks."""
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
 
-    made = Clone(tmp_path_factory.mktemp("built") / "clone")
-    made.run("dvc", "repro", "--quiet")
-    made.commit("built")
+    def made(name: str, fill: Callable[[Path], object]) -> Path:
+        with (place / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (place / f"{name}.made").exists():
+                shutil.rmtree(place / name, ignore_errors=True)  # where filling it failed
+                (place / name).mkdir()
+                fill(place / name)
+                (place / f"{name}.made").touch()
+        return place / name
+
     return made
 
 
 @pytest.fixture(scope="session")
-def voices_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_versions(once: Once) -> Path:
+    """A folder with `repo` and `remote`, see `history`; copy it before you change anything."""
+    return once("history", history.build)
+
+
+@pytest.fixture(scope="session")
+def built(once: Once) -> "Clone":
+    """A clone whose sample is built and committed; `copy` it before you change anything."""
+    from clone import Clone, build  # needs ROOT
+
+    return Clone.at(once("built", build) / "clone")
+
+
+@pytest.fixture(scope="session")
+def voices_made(once: Once) -> Path:
     """A folder with `repo` and `remote`, see `voices`; copy it before you change anything."""
     import voices  # it imports this module
 
-    folder = tmp_path_factory.mktemp("voices")
-    voices.build(folder)
-    return folder
+    return once("voices", voices.build)
 
 
 def case_row(number: int = 0, **changes: Any) -> dict[str, Any]:

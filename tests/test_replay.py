@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -45,9 +46,11 @@ def rows_of(cases: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(origin="failure", parent_case_id=None, augmentation=None)
 
 
-def chosen(spoken: pd.DataFrame, cases: pd.DataFrame, settings=SETTINGS, ledger=None, known=None) -> replay.Replayed:
+def chosen(
+    spoken: pd.DataFrame, cases: pd.DataFrame, settings=SETTINGS, ledger=None, known=None, rows=None
+) -> replay.Replayed:
     ledger = frozen({}) if ledger is None else ledger
-    rows = rows_of(cases, ledger)
+    rows = rows_of(cases, ledger) if rows is None else rows
     found = replay.choose(
         spoken, rows, ledger, settings, known=cases[:0] if known is None else known, min_shared_words=8
     )
@@ -97,18 +100,25 @@ def shared(rows: pd.DataFrame, one: str, other: str) -> set[str]:
     return speakers[0] & speakers[1]
 
 
+@cache
+def fifty() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return fifty cases, and their rows of the dataset."""
+    cases = case_table([case_row(number) for number in range(50)])
+    return cases, rows_of(cases, frozen({}))
+
+
 @given(
     voices=st.lists(st.integers(0, 30), min_size=20, max_size=60),
     retention=st.integers(0, 30),
     seed=st.integers(0, 1000),
 )
 def test_nothing_leaks_whatever_speakers_are_shared(voices, retention, seed):
-    cases = case_table([case_row(number) for number in range(50)])
+    cases, cases_rows = fifty()
     spoken = pool(len(voices))
     spoken["speaker_id"] = [f"speaker-{voice}" for voice in voices]
     settings = replace(SETTINGS, ratio=5, retention=retention, seed=seed)
-    found = chosen(spoken, cases, settings)
-    rows = pd.concat([rows_of(cases, frozen({})), found.rows], ignore_index=True)
+    found = chosen(spoken, cases, settings, rows=cases_rows)
+    rows = pd.concat([cases_rows, found.rows], ignore_index=True)
     for one, other in (("train", "test"), ("train", "validation"), ("train", "retention"), ("retention", "test")):
         assert not shared(rows, one, other)
     assert not shared(rows, "retention", "validation")

@@ -5,16 +5,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from mondegreen import erasures, repository
 from mondegreen.errors import DataError, RepositoryError
 from mondegreen.objects import Output, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TAG = "dataset@"
 """What the tag of a release begins with; `v1.2.0` means `dataset@v1.2.0`."""
@@ -111,11 +111,14 @@ class Snapshot:
         """Tell whether this state has a file or folder that DVC keeps, wherever its data is."""
         return path in self.outputs
 
-    def table(self, path: str, columns: Sequence[str]) -> pd.DataFrame:
+    def table(self, path: str, columns: Sequence[str]) -> "pd.DataFrame":
         """Return columns of a table that DVC keeps; one that this state's table does not have yet is all null.
 
         Raises `RepositoryError` as `file` does, `DataError` when the file cannot be read.
         """
+        import pyarrow as pa  # half a second, which who only asks for hashes does not wait
+        import pyarrow.parquet as pq
+
         file = self.file(path)
         try:
             known = [name for name in columns if name in pq.read_schema(file).names]

@@ -43,6 +43,19 @@ from pathlib import Path
 from mondegreen.ingest import ingest
 ingest(Path("data/inbox"), Path("data/raw"), track=lambda batch: None)
 """
+SEAL_MANY = """
+import sys
+from pathlib import Path
+from mondegreen import Recorder
+from mondegreen.ingest import ingest
+for number in range(int(sys.argv[1])):
+    with Recorder("data/inbox", durability="os") as recorder:
+        said = {"speaker_id": f"speaker {number}", "language": "en"}
+        case = recorder.failure(None, original_transcript=f"kiss this guy for me {number}", **said)
+        recorder.correction(case, f"kiss the sky for me {number}", author="ann")
+    ingest(Path("data/inbox"), Path("data/raw"), track=lambda batch: None)
+"""
+COMPACT = "import sys; from mondegreen.cli import main; sys.exit(main(['ingest', '--compact']))"
 PREPARE = """
 import runpy
 for stage in ("collect", "validate", "gate", "split", "augment"):
@@ -72,9 +85,10 @@ class Sizes:
     pack_bytes: int = 250_000_000
     objects: int = 10_000
     object_bytes: int = 2000
+    batches: int = 1000
 
 
-QUICK = Sizes(60, 16_000, 2, 20, 3, 400, 40, 60, 80_044, 1, 1, 2, 20_000_000, 20)
+QUICK = Sizes(60, 16_000, 2, 20, 3, 400, 40, 60, 80_044, 1, 1, 2, 20_000_000, 20, batches=40)
 
 
 @dataclass(frozen=True)
@@ -361,6 +375,22 @@ def nothing(bench: Bench) -> Iterator[Row]:
     yield within("dvc repro, nothing changed / dvc status", *map(statistics.median, (ours, floor)), "s", 1.3)
 
 
+def batches(bench: Bench) -> Iterator[Row]:
+    """`dvc status` and `mondegreen status` after very many ingests, before and after they are made one batch."""
+    clone, count = text_clone(bench.folder / "batches"), bench.sizes.batches
+    clone.run("python", "-c", SEAL_MANY, str(count))
+    raw = clone.path / "data/raw"
+    clone.run("dvc", "add", "-q", *sorted(f"data/raw/{folder.name}" for folder in raw.iterdir()))
+    for state, limit in ((f"{count:,} ingests", None), (f"{count:,} ingests, compacted", 2)):
+        if limit:
+            yield Row("  ingest --compact", clone.run("python", "-c", COMPACT).seconds, None, "s")
+        clone.run("dvc", "repro")
+        for name, *command in (("dvc status", "dvc", "status"), ("mondegreen status", "python", "-c", STATUS)):
+            seconds = statistics.median(clone.run(*command).seconds for _ in range(bench.sizes.repeats))
+            what = f"{name} after {state}"
+            yield at_most(what, seconds, "s", limit) if limit else Row(what, seconds, None, "s")
+
+
 VERSIONS, TRACE, STATUS = (
     f"import sys; from mondegreen.cli import main; sys.exit(main(['{command}', *sys.argv[1:]]))"
     for command in ("versions", "trace", "status")
@@ -527,6 +557,7 @@ BENCHES: dict[str, Callable[[Bench], Iterator[Row]]] = {
         hours,
         nothing,
         versions,
+        batches,
         audio,
         augment,
         upload,
