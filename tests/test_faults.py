@@ -76,7 +76,7 @@ while True:
     print(recorder.failure(b"RIFF" + number.to_bytes(3) * 1000, original_transcript="x"), flush=True)
 """
 IMPORT = "raise SystemExit(cli.main(['import', 'table.csv', '--spool', 'inbox']))"
-SEAL = "ingest.ingest(Path('inbox'), Path('raw'), track=lambda batch: batch.with_name(batch.name + '.dvc').touch())"
+SEAL = "ingest.ingest(Path('inbox'), Path('raw'), track=lambda batch: Path(f'{batch}.dvc').write_text('outs: []'))"
 INGEST = """
 import sys
 from pathlib import Path

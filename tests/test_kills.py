@@ -90,6 +90,12 @@ def test_an_ingest_that_was_killed_is_finished_by_the_next_one(root: Path):
             assert sorted(event["case_id"] for event in sealed) == sorted(recorded)
             assert len(list(raw.glob("2*.dvc"))) == len(list(raw.glob("2*/")))
             nursery.run(VERIFIED)
+        file = max(raw.glob("2*.dvc"))
+        whole = file.read_bytes()
+        for size in (0, 40):  # what a kill leaves where DVC was writing it
+            file.write_bytes(whole[:size])
+            nursery.run(INGEST)
+            assert file.read_bytes() == whole
     print(f"ingest: killed {nursery.killed} times")
 
 

@@ -313,7 +313,7 @@ said["corrections"] += number
     "ingest": """
 from mondegreen import batches, ingest
 while on():
-    done = ingest.ingest(inbox, root / "data/raw", track=lambda batch: batch.with_name(batch.name + ".dvc").touch())
+    done = ingest.ingest(inbox, root / "data/raw", track=lambda batch: Path(f"{batch}.dvc").write_text("outs: []"))
     assert not done.damaged and not done.missing_audio, done
     said["batches"] += done.batch is not None
 """,

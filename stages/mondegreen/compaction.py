@@ -39,8 +39,7 @@ def compact(
     with ingest.alone(raw):
         for hidden in raw.glob(".*.old"):
             shutil.rmtree(hidden)
-        for folder in ingest.untracked(raw):
-            track(folder)
+        ingest.track_rest(raw, track)
         batches.check_unchanged(raw)
         found = [folder for folder in batches.folders(raw) if folder.name != batches.SAMPLE]
         if len(found) < 2:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mondegreen import batches, confirmed, events, machine, sealing, spool
 from mondegreen.errors import DataError
 from mondegreen.sealing import Clip
@@ -73,8 +75,7 @@ def ingest(
     with alone(raw):
         result = Ingested()
         waiting = _read(source, batches.event_ids(raw), result)
-        for folder in untracked(raw):
-            track(folder)
+        track_rest(raw, track)
         if waiting.lines:
             clips = _clips(source, raw, waiting, result)
             lines = [waiting.lines[event_id] for event_id in sorted(waiting.lines)]
@@ -135,10 +136,22 @@ def _clips(source: Path, raw: Path, waiting: _Waiting, result: Ingested) -> list
     return clips
 
 
-def untracked(raw: Path) -> list[Path]:
-    """Return the batches that an interrupted ingest sealed but did not track."""
-    theirs = [folder for folder in batches.folders(raw) if folder.name != batches.SAMPLE]
-    return [folder for folder in theirs if not folder.with_name(f"{folder.name}.dvc").exists()]
+def track_rest(raw: Path, track: Callable[[Path], None]) -> None:
+    """Track the batches that an interrupted ingest sealed but did not track, or not wholly."""
+    for folder in batches.folders(raw):
+        file = folder.with_name(f"{folder.name}.dvc")
+        if folder.name != batches.SAMPLE and not _is_whole(file, folder.name):
+            file.unlink(missing_ok=True)
+            track(folder)
+
+
+def _is_whole(file: Path, name: str) -> bool:
+    """Say whether a .dvc file is there and tells of the batch `name`; a DVC that was killed can leave it cut short."""
+    try:
+        content = yaml.safe_load(file.read_bytes())
+        return all(out["path"] == name and out["md5"] for out in content["outs"])
+    except (OSError, yaml.YAMLError, TypeError, KeyError):
+        return False
 
 
 def _clean(source: Path, waiting: _Waiting, result: Ingested) -> None:
