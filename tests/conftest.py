@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
+os.environ["DVC_NO_ANALYTICS"] = "true"  # else every DVC starts a process more, which reports to its makers
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a clone's modules are compiled once, as where its users run it
 
 

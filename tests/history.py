@@ -28,6 +28,14 @@ Path("data/metrics/dataset.json").write_text("{}")
 splits = {"case_id": ["a", "b"], "split": ["train", "test" if "v1.1.0" in params else "train"]}
 pq.write_table(pa.table(splits), "data/splits.parquet")
 """
+CONFIG = """
+[core]
+    remote = local
+    analytics = false
+    check_update = false
+['remote "local"']
+    url = {remote}
+"""
 LEDGER = "case_id,split,release\n"
 
 
@@ -36,15 +44,22 @@ def git(root: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def start(root: Path, remote: str = "../../remote") -> None:
+    """Make a repository of Git and DVC in `root`, by what `dvc init` and `dvc remote add` write: a second sooner."""
+    (root / ".dvc").mkdir(parents=True)
+    (root / ".dvc/.gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (root / ".dvc/config").write_text(CONFIG.format(remote=remote))
+    git(root, "init", "-q", "-b", "main")
+    git(root, "config", "user.name", "test")
+    git(root, "config", "user.email", "test@localhost")
+    git(root, "add", ".dvc")
+
+
 def build(folder: Path) -> None:
     """Make `folder/repo` and its remote `folder/remote`; v1.1.0 has the batch `second` and has frozen the case b."""
     root = folder / "repo"
     (root / "stages").mkdir(parents=True)
-    git(root, "init", "-q", "-b", "main")
-    git(root, "config", "user.name", "test")
-    git(root, "config", "user.email", "test@localhost")
-    repository.dvc(["init", "-q"], root)
-    repository.dvc(["remote", "add", "-q", "-d", "local", "../remote"], root)
+    start(root)
     (root / "dvc.yaml").write_text(STAGE.format(python=sys.executable))
     (root / "stages/make.py").write_text(MAKE)
     (root / ".gitignore").write_text("/data/.raw.lock\n/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n")

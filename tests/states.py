@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from conftest import ROOT, case_row
+from history import start
 from mondegreen import changes, repository, snapshot, tables
 from mondegreen.changes import Changes
 from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, REJECTED, SPLITS
@@ -47,11 +48,7 @@ class States:
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "data/raw/sample").mkdir(parents=True)
-        self.git("init", "-q", "-b", "main")
-        self.git("config", "user.email", "test@localhost")
-        self.git("config", "user.name", "test")
-        repository.dvc(["init", "-q"], root)
-        repository.dvc(["remote", "add", "-q", "-d", "local", "../remote"], root)
+        start(root)
         self.write("dvc.yaml", PIPELINE)
         self.write(".gitignore", "/data/.raw.lock\n/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n")
         self.write(".gitattributes", "/data/ledger.csv merge=union\n")

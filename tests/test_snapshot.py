@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import history
 from mondegreen import repository, snapshot
 from mondegreen.errors import RepositoryError
 from mondegreen.objects import Store, md5_of
@@ -18,9 +19,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with a tracked file and folder, pushed; committed as v1, then changed as v2."""
     root = tmp_path_factory.mktemp("repo")
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(root)]
-    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
-    repository.dvc(["init", "-q"], root)
-    repository.dvc(["remote", "add", "-q", "-d", "local", str(root.parent / f"{root.name}-remote")], root)
+    history.start(root, str(root.parent / f"{root.name}-remote"))
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "data/raw").mkdir(parents=True)
     (root / ".gitignore").write_text("/data/.raw.lock\n/data/raw/?*\n!/data/raw/?*.dvc\n")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from conftest import sound
-from history import git
+from history import git, start
 from mondegreen import Recorder, ingest, repository
 
 STAGE = """
@@ -46,11 +46,7 @@ def build(folder: Path) -> None:
     """Make `folder/repo`, its remote `folder/remote`, and `folder/uploads`, where its inbox was uploaded to."""
     root = folder / "repo"
     (root / "stages").mkdir(parents=True)
-    git(root, "init", "-q", "-b", "main")
-    git(root, "config", "user.name", "test")
-    git(root, "config", "user.email", "test@localhost")
-    repository.dvc(["init", "-q"], root)
-    repository.dvc(["remote", "add", "-q", "-d", "local", "../remote"], root)
+    start(root)
     (root / "dvc.yaml").write_text(STAGE.format(python=sys.executable))
     (root / "stages/make.py").write_text(MAKE)
     (root / ".gitignore").write_text(
