@@ -5,14 +5,16 @@ environment variable MONDEGREEN_SCHEDULER names its scheduler, or Dask's own con
 """
 
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
-from multiprocessing import current_process, get_context, parent_process
+from multiprocessing import current_process, parent_process
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from threading import Thread
 from types import ModuleType
@@ -71,18 +73,44 @@ def executor(engine: str, *, threads: bool = False) -> Iterator[tuple[Executor, 
     """
     workers = os.cpu_count() or 1
     if engine == "dask":
-        with _client() as client, client.get_executor(retries=3) as pool:
+        with _client() as client, client.get_executor(retries=3) as pool, _dropped(pool, wait=False):
             yield pool, max(1, sum(client.nthreads().values()))
     elif threads:
         workers = min(workers, _MOST_THREADS)
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers) as pool, _dropped(pool, cancel_futures=True):
             yield pool, workers
     else:
         with (
             _main_hidden(),
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool,
+            ProcessPoolExecutor(workers, mp_context=_Spawn(), initializer=_end_with_parent) as pool,
+            _dropped(pool, cancel_futures=True),
         ):
             yield pool, workers
+
+
+@contextmanager
+def _dropped(pool: Executor, **how: bool) -> Iterator[None]:
+    """Where the block is left early, as by Ctrl-C, drop what waits for a worker."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(**how)
+        raise
+
+
+class _Worker(SpawnProcess):
+    """A process that is deaf to Ctrl-C, which a terminal sends to it too: who started it ends it."""
+
+    def start(self) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Spawn(SpawnContext):
+    Process = _Worker
 
 
 @contextmanager
