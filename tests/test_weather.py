@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, sound
-from mondegreen import Recorder, batches, confirmed, events, ingest, known, log, spool
+from mondegreen import Recorder, batches, compaction, confirmed, events, ingest, known, log, spool
 from mondegreen.arrivals import ingest_from
 from mondegreen.data_manager import DataManager
 from mondegreen.errors import RecordError, SpoolError
@@ -253,17 +253,24 @@ READERS: dict[str, Callable[[Path, set[str]], bool]] = {
 }
 
 
+MOVES: dict[str, Callable[[Path, Path], object]] = {
+    "ingest": lambda inbox, raw: ingest.ingest(inbox, raw, track=track),
+    "compaction": lambda inbox, raw: compaction.compact(raw, track=track),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
 @pytest.mark.parametrize("reader", READERS)
-def test_no_reader_misses_a_case_that_is_ingested_while_it_reads(reader: str, tmp_path: Path):
+def test_no_reader_misses_a_case_that_moves_while_it_reads(reader: str, move: str, tmp_path: Path):
     """At each folder that it lists and each file that it opens, in turn."""
-    left, source = -1, tmp_path
+    left, source, ids = -1, tmp_path, set()
 
     def step(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal left
         if event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith(str(source)):
             left -= 1
             if left == 0:
-                ingest.ingest(source / "data/inbox", source / "data/raw", track=track)
+                MOVES[move](source / "data/inbox", source / "data/raw")
 
     sys.addaudithook(step)
     for number in range(1, 100):
@@ -271,8 +278,12 @@ def test_no_reader_misses_a_case_that_is_ingested_while_it_reads(reader: str, tm
         (source / ".dvc").mkdir(parents=True)
         (source / "dvc.yaml").touch()
         (source / "data/raw").mkdir(parents=True)
-        with Recorder(source / "data/inbox") as recorder:
-            ids = {recorder.failure(None, original_transcript="x") for _ in range(2)}
+        left, ids = -1, set()
+        for _ in range(2):
+            with Recorder(source / "data/inbox") as recorder:
+                ids.add(recorder.failure(None, original_transcript="x"))
+            if move == "compaction":
+                ingest.ingest(source / "data/inbox", source / "data/raw", track=track)
         left = number
         assert READERS[reader](source / "data/inbox", ids), number
         if left > 0:

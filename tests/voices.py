@@ -50,7 +50,7 @@ def build(folder: Path) -> None:
     (root / "dvc.yaml").write_text(STAGE.format(python=sys.executable))
     (root / "stages/make.py").write_text(MAKE)
     (root / ".gitignore").write_text(
-        "/data/.raw.lock\n/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n/data/inbox\n/data/exports\n"
+        "/data/.raw.lock\n/data/**/.*.new\n/data/raw/?*\n!/data/raw/?*.dvc\n!/data/raw/sample/\n/data/inbox\n/data/exports\n"
     )
     rows = f"{CASE},train,v1.0.0\n"
     for version in ("v1.0.0", "v1.1.0"):

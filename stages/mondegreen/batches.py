@@ -42,7 +42,8 @@ def folders(raw: Path) -> list[Path]:
     found = sorted(path for path in raw.iterdir() if path.is_dir() and not path.name.startswith("."))
     if gone := erasures.erased(raw.parent.parent, [f"data/raw/{path.name}" for path in found]):
         raise DataError(f"{gone[0]} holds what was erased elsewhere: remove it here too, 'mondegreen forget --finish'")
-    if absent := sorted(tracked - set(found)):
+    absent = sorted(path for path in tracked - set(found) if path.with_name(f"{path.name}.dvc").exists())
+    if absent:  # and no compaction took them away meanwhile
         raise DataError(
             f"{len(absent)} of {len(tracked)} batches are not in the work tree, such as {absent[0].name}: 'dvc pull'"
         )
@@ -58,7 +59,7 @@ def event_files(raw: Path) -> list[Path]:
     """Return the event files of all batches in `raw`, in a fixed order; raises `DataError` where a batch has none."""
     files = [folder / "events.jsonl" for folder in folders(raw)]
     for file in files:
-        if not file.is_file():
+        if not file.is_file() and file.parent.is_dir():
             raise DataError(f"{file.parent} is no batch: it has no events.jsonl; restore it or take it out of data/raw")
     return files
 

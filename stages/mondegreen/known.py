@@ -19,9 +19,10 @@ def unknown(case_ids: Iterable[str], inbox: Path) -> list[str]:
     missing = set(case_ids)
     if raw is None:
         return []
-    for files in ((inbox / "events").glob("[!.]*.jsonl"), raw.glob("*/events.jsonl")):  # as ingest moves them
+    sealed = "*/events.jsonl"  # looked at last, and twice: as ingest, and then a compaction, moves them
+    for files in ((inbox / "events").glob("[!.]*.jsonl"), raw.glob(sealed), raw.glob(sealed)):
         for file in sorted(files):
-            with suppress(FileNotFoundError):  # ingested and removed a moment ago
+            with suppress(FileNotFoundError):  # moved a moment ago
                 missing.difference_update(_case_ids(file) if missing else ())
     return sorted(missing)
 

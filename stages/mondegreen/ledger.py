@@ -131,7 +131,7 @@ def _checked(fields: list[str], path: Path, number: int) -> tuple[str, str, str]
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.new")  # Git ignores it
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()

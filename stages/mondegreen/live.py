@@ -1,7 +1,9 @@
 """Everything that was recorded, as of now: the batches of a repository and the spool that waits beside them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +13,8 @@ from mondegreen import batches, cases, log, repository, shelf, spool
 from mondegreen.errors import RepositoryError
 from mondegreen.log import Log
 from mondegreen.shelf import Shelf
+
+Found = TypeVar("Found")
 
 
 def files(inbox: Path) -> Iterator[Path]:
@@ -26,12 +30,20 @@ def files(inbox: Path) -> Iterator[Path]:
 
 def read(inbox: Path) -> Log:
     """Return every event that can be read now."""
-    return log.read(files(inbox), spool.segments(inbox), shelf=_shelf(inbox))
+    return _steadily(lambda: log.read(files(inbox), spool.segments(inbox), shelf=_shelf(inbox)))
 
 
 def tables(inbox: Path, columns: Mapping[str, Sequence[str]]) -> dict[str, pa.Table]:
     """Return `columns` of every event that can be read now, by kind (see `mondegreen.log.tables`)."""
-    return log.tables(files(inbox), spool.segments(inbox), shelf=_shelf(inbox), columns=columns)
+    return _steadily(lambda: log.tables(files(inbox), spool.segments(inbox), shelf=_shelf(inbox), columns=columns))
+
+
+def _steadily(read: Callable[[], Found]) -> Found:
+    """Read again where a compaction took batches away meanwhile: another one holds what they held."""
+    for _ in range(3):
+        with suppress(FileNotFoundError):
+            return read()
+    return read()
 
 
 def sealed(inbox: Path, event_ids: Iterable[str]) -> set[str]:

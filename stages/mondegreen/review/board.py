@@ -124,14 +124,18 @@ class Board:
         return waiting
 
     def _take(self, files: Iterable[Path], waiting: list[dict[str, Any]]) -> None:
-        for file in files:
-            if file not in self._read:
-                for event in log.batch_events(file):
-                    self._apply(event)
-                self._read[file] = 0
-        for event in waiting:
-            with suppress(RecordError):  # a damaged line is for ingest to report
-                self._apply(check_event(event))
+        try:
+            for file in files:
+                if file not in self._read:
+                    for event in log.batch_events(file):
+                        self._apply(event)
+                    self._read[file] = 0
+        except FileNotFoundError:  # a compaction took a batch away: another one holds what it held
+            self._take(live.files(self._inbox), [])
+        finally:
+            for event in waiting:
+                with suppress(RecordError):  # a damaged line is for ingest to report
+                    self._apply(check_event(event))
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         if event["event_id"] in self._seen:
