@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from mondegreen import params, tables
-from mondegreen.auditing import audit
+from mondegreen.auditing import EXPECTED, audit
 from mondegreen.errors import AuditError
 from mondegreen.schemas import SPLITS
 from mondegreen.stage import run
@@ -17,7 +17,7 @@ ROWS = ("data/splits.parquet", "data/augmented/rows.parquet")
 def main() -> None:
     """Read the dataset, write what was found; raise `AuditError` when anything is wrong."""
     limits = params.load(params.Validate)
-    rows = pd.concat([tables.read(path, SPLITS) for path in ROWS], ignore_index=True)
+    rows = pd.concat([tables.read(path, SPLITS, columns=EXPECTED) for path in ROWS], ignore_index=True)
     with progress(len(rows), " rows", "audit") as advance:
         report = audit(
             Path("data/dataset"),

@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from mondegreen import augmentation, augmenting, batches, executor, packs, params, tables
 from mondegreen.schemas import FAILURE, SPLITS
 from mondegreen.stage import run
@@ -13,8 +15,8 @@ TARGET = Path("data/augmented")
 def main() -> None:
     """Read the splits and the batches, write the copies."""
     settings = params.load(params.Augment)
-    rows = tables.read("data/splits.parquet", SPLITS)
-    train = rows[(rows["split"] == "train") & (rows["origin"] == FAILURE)]
+    failures = (pc.field("split") == "train") & (pc.field("origin") == FAILURE)
+    train = tables.read("data/splits.parquet", SPLITS, only=failures)
     factor, strengthen = settings.factor, settings.strengthen
     if not params.load(params.Export).require_audio:
         factor, strengthen = 0, {}  # a dataset of texts has no sound to perturb

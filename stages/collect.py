@@ -46,9 +46,10 @@ def corpus(rows: pd.DataFrame) -> dict[str, Any]:
 
 def metrics(events: log.Log, found: pd.DataFrame, ranked: pd.DataFrame, normaliser: str) -> dict[str, Any]:
     """Return metrics/collect.json: how many cases, what kinds of errors, and the corpus WER and CER by language."""
-    corrected = found[found["corrected_transcript"].notna() & ~found["withdrawn"]]
+    counted = found["corrected_transcript"].notna() & ~found["withdrawn"]
+    corrected = found.loc[counted, ["original_transcript", "language", "detected_error_types", *MEASURES]]
     languages = corrected["language"].fillna("unknown")
-    types = corrected["detected_error_types"].explode().dropna().value_counts()
+    types = corrected.pop("detected_error_types").explode().dropna().value_counts()
     decisions = cases.standing(events["review"])["decision"]
     return {
         "batches": int(found["batch"].nunique()),

@@ -21,7 +21,7 @@ def main() -> None:
     cases = tables.read("data/cases.parquet", CASES, only=asked)
     spoken = tables.read("data/valid_utterances.parquet", UTTERANCES)
     require_audio = params.load(params.Export).require_audio
-    repeated = repeated_pairs(valid, frozen) & (not require_audio)
+    repeated = repeated_pairs(valid, frozen) if not require_audio else pd.Series(False, index=valid.index)
     retained = replay.linked(valid, spoken, ledgered, min_shared_words=settings.min_shared_words) & ~repeated
     out = repeated | retained
     known = pd.concat([cases, spoken[cases.columns]], ignore_index=True) if len(spoken) else cases

@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,9 @@ from mondegreen import audio
 from mondegreen.dataset import ROW_GROUP_BYTES, features, shard_name, split_order
 from mondegreen.executor import spread
 from mondegreen.methods import by_people
-from mondegreen.pairs import pair_keys
 from mondegreen.schemas import AUGMENTED, FAILURE, REPLAY, RETENTION, UNLABELLED
-from mondegreen.tables import DIGITS, among, rounded
-from mondegreen.text import NORMALISERS, normalise, words
+from mondegreen.tables import DIGITS, among, pieces, rounded
+from mondegreen.text import NORMALISERS, heeds, normalise
 
 LISTED = 20
 """How many examples are kept of each kind of problem; the totals are exact."""
@@ -68,10 +68,18 @@ _SAME = {
     **{name: name for name in ("correction_method", "error_score", "duration", "wer")},
     **{name: name for name in ("origin", "parent_case_id", "augmentation")},
 }
+EXPECTED = ("case_id", "split", "audio_sha256", "is_speech", "error_types", "detected_error_types", *_SAME.values())
+"""The columns of splits.parquet that the dataset is compared with."""
 _SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-(?P<count>\d{5})\.parquet")
 _READ_ERRORS = (OSError, ValueError, pa.ArrowException, DatasetsError)
 _HEARD = ["audio_sha256", "sample_rate", "frames", "pcm_sha256", "error", "peak"]
 _MOST_ROWS = 1000
+_PIECE = 50_000
+"""Rows whose texts a worker judges at once: about a second's work."""
+_TEXTS = pa.schema([(name, pa.string()) for name in ("text", "original_transcript", "language")])
+_JUDGED = pa.schema(
+    [("word_errors", pa.int64()), ("reference_words", pa.int64()), ("long_text", pa.string()), ("pair", pa.string())]
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,7 @@ def audit(
     max_duration: float,
     advance: Callable[[int], object] = lambda rows: None,
 ) -> AuditReport:
-    """Read the dataset in `folder` and compare it with the `expected` rows (columns of splits.parquet).
+    """Read the dataset in `folder` and compare it with the `expected` rows (`EXPECTED`, columns of splits.parquet).
 
     Durations are seconds; a text of at least `min_shared_words` normalised words must not be in two splits.
     `advance` is told how many more rows were read. Never raises for a bad dataset: whatever is wrong is among the
@@ -130,15 +138,15 @@ def audit(
     size = sum(shard.stat().st_size for shard in shards)
     step = max(1, min(_MOST_ROWS, ROW_GROUP_BYTES * sum(shards.values()) // max(size, 1)))
     rows, said = _read(folder, step, require_audio, findings, advance)
-    rows = rows.join(_word_errors(rows, normaliser))
+    rows = rows.join(_judged(rows, normaliser, min_shared_words))
     _check_counts(rows, expected, said, findings)
     _check_cases(rows, expected, findings)
     _check_texts(rows, expected, findings)
     _check_copies(rows, findings)
     if require_audio:
         _check_audio(rows, expected, min_duration, max_duration, findings)
-    _check_unique(rows, min_shared_words, require_audio, findings)
-    splits = split_order([*expected["split"], *rows["split"]])
+    _check_unique(rows, require_audio, findings)
+    splits = split_order([*expected["split"].unique(), *rows["split"].unique()])
     return AuditReport(_metrics(rows, splits, size, findings), findings.lines())
 
 
@@ -239,8 +247,8 @@ def _check_counts(rows: pd.DataFrame, expected: pd.DataFrame, said: dict[str, in
 
 def _check_cases(rows: pd.DataFrame, expected: pd.DataFrame, findings: _Findings) -> None:
     """Compare what was read with what was to be exported, case by case."""
-    findings.add("missing_case", sorted(set(expected["case_id"]) - set(rows["case_id"])))
-    findings.add("unexpected_case", sorted(map(str, set(rows["case_id"]) - set(expected["case_id"]))))
+    findings.add("missing_case", sorted(_not_among(expected["case_id"], rows["case_id"])))
+    findings.add("unexpected_case", sorted(map(str, _not_among(rows["case_id"], expected["case_id"]))))
     pairs = rows.merge(expected, on="case_id", suffixes=("", "_expected"))
     cases = pairs["case_id"]
     findings.add("wrong_split", cases[pairs["split"] != pairs["split_expected"]])
@@ -251,6 +259,10 @@ def _check_cases(rows: pd.DataFrame, expected: pd.DataFrame, findings: _Findings
     labels = zip(pairs["error_types"], pairs["error_types_expected"], pairs["detected_error_types"], strict=True)
     other = [list(found) != sorted({*own, *detected}) for found, own, detected in labels]
     findings.add("changed_case", cases[np.array(other, dtype=bool)] + " (error_types)")
+
+
+def _not_among(values: pd.Series, others: pd.Series) -> set[Any]:
+    return set(values[~among(values, others)])
 
 
 def _check_texts(rows: pd.DataFrame, expected: pd.DataFrame, findings: _Findings) -> None:
@@ -291,17 +303,16 @@ def _check_audio(
     findings.add("implausible_duration", rows["case_id"][~bad][~seconds.between(min_duration, max_duration)])
 
 
-def _check_unique(rows: pd.DataFrame, min_shared_words: int, require_audio: bool, findings: _Findings) -> None:
+def _check_unique(rows: pd.DataFrame, require_audio: bool, findings: _Findings) -> None:
     """Look for what lies in more than one row, or in more than one split."""
     for kind, key in {"duplicate_case": "case_id", "duplicate_audio": "pcm_sha256"}.items():
-        repeated = rows[rows.duplicated(key, keep=False) & rows[key].notna()]
+        repeated = rows.loc[rows.duplicated(key, keep=False) & rows[key].notna(), ["case_id", "pcm_sha256"]]
         findings.add(kind, (", ".join(found) for _, found in repeated.groupby(key)["case_id"]))
-    long = [text if len(text.split()) >= min_shared_words else None for text in map(normalise, rows["text"].fillna(""))]
     keys = {"speaker": rows["speaker_id"], "recording": rows["recording_id"], "audio": rows["pcm_sha256"]}
-    keys["text"] = pd.Series(long, index=rows.index, dtype="str")
+    keys["text"] = rows["long_text"]
     if not require_audio:
-        pair = pair_keys(rows["original_transcript"], rows["text"])[rows["split"] != UNLABELLED]
-        repeated = rows.loc[pair.index[pair.duplicated(keep=False)]]
+        pair = rows.loc[rows["split"] != UNLABELLED, "pair"]
+        repeated = rows.loc[pair.index[pair.duplicated(keep=False)], ["case_id"]]
         findings.add("duplicate_pair", (", ".join(found) for _, found in repeated.groupby(pair)["case_id"]))
     side = rows["split"].replace(UNLABELLED, "train")  # who trains on both may meet a speaker in both
     for name, values in keys.items():
@@ -311,15 +322,31 @@ def _check_unique(rows: pd.DataFrame, min_shared_words: int, require_audio: bool
         findings.add(f"shared_{name}", (f"{value} ({', '.join(sorted(found))})" for value, found in spanning))
 
 
-def _word_errors(rows: pd.DataFrame, normaliser: str) -> pd.DataFrame:
-    """Return `word_errors` and `reference_words` of each row, counted anew from its two texts."""
-    fold = NORMALISERS[normaliser]
-    texts = rows[["text", "original_transcript", "language"]].astype(object).where(lambda frame: frame.notna(), None)
-    found = []
-    for text, original, language in texts.itertuples(index=False):
-        reference = words(fold(text or "", language))
-        found.append((Levenshtein.distance(reference, words(fold(original or "", language))), len(reference)))
-    return pd.DataFrame(found, columns=["word_errors", "reference_words"], index=rows.index, dtype="int64")
+def _judged(rows: pd.DataFrame, normaliser: str, min_shared_words: int) -> pd.DataFrame:
+    """Return what the texts of each row say, made anew from them on all cores; see `_judge`."""
+    texts = pa.Table.from_pandas(rows[["text", "original_transcript", "language"]], _TEXTS, preserve_index=False)
+    judge = partial(_judge, normaliser, min_shared_words)
+    found: pd.DataFrame = pa.concat_tables(spread(judge, pieces(texts, _PIECE), engine="local")).to_pandas()
+    return found.set_axis(rows.index)
+
+
+def _judge(normaliser: str, min_shared_words: int, texts: pa.Table) -> pa.Table:
+    """Return `word_errors, reference_words` under `normaliser`, `long_text`, null where it is short, and `pair`.
+
+    The last two are what must not be twice (see `components.link_keys` and `pairs.pair_keys`).
+    """
+    fold, plainly = NORMALISERS[normaliser], NORMALISERS["basic-1"]
+    columns: tuple[list[Any], ...] = ([], [], [], [])
+    for text, original, language in zip(*(column.to_pylist() for column in texts.columns), strict=True):
+        reference, heard = both = [fold(each or "", language) for each in (text, original)]
+        if fold is not plainly or (language and heeds(language)):
+            both = [normalise(each or "") for each in (text, original)]
+        words = reference.split()
+        long = both[0] if len(both[0].split()) >= min_shared_words else None
+        row = (Levenshtein.distance(words, heard.split()), len(words), long, f"{both[1]}\n{both[0]}")
+        for column, value in zip(columns, row, strict=True):
+            column.append(value)
+    return pa.table(dict(zip(_JUDGED.names, columns, strict=True)), schema=_JUDGED)
 
 
 def _seconds(rows: pd.DataFrame) -> pd.Series:

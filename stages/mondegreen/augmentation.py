@@ -55,6 +55,8 @@ def check(methods: params.Methods) -> None:
 
 def wanted(rows: pd.DataFrame, factor: int, strengthen: Mapping[str, int]) -> pd.Series:
     """Return how many copies each of `rows` gets: `factor`, or the most that `strengthen` gives one of its types."""
+    if not strengthen:
+        return pd.Series(factor, index=rows.index, dtype="int64")
     both = zip(rows["error_types"], rows["detected_error_types"], strict=True)
     copies = [max([factor, *(strengthen.get(kind, 0) for kind in {*own, *found})]) for own, found in both]
     return pd.Series(copies, index=rows.index, dtype="int64")

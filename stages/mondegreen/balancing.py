@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mondegreen.tables import in_order
+
 SPLITS = ("train", "validation", "test")
 UNKNOWN_TYPE = "unknown"
 
@@ -168,10 +170,11 @@ def _ranks(cases: pd.DataFrame, groups: pd.Series, seed: int) -> npt.NDArray[np.
             "group": groups.to_numpy(),
             "free": ~cases["frozen"].to_numpy(dtype=bool),
             "draw": draws(cases["case_id"], purpose="selection", seed=seed),
-            "case_id": cases["case_id"].to_numpy(),
+            "case_id": cases["case_id"].array,
         }
-    ).sort_values(["free", "draw", "case_id"])
-    return np.asarray(drawn.groupby("group").cumcount().sort_index(), dtype=np.int64)
+    )
+    ordered = in_order(drawn, ["free", "draw", "case_id"])
+    return np.asarray(ordered.groupby("group").cumcount().sort_index(), dtype=np.int64)
 
 
 def _notes(counts: dict[str, int], max_share: float) -> tuple[str, ...]:

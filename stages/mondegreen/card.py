@@ -222,10 +222,11 @@ def _splits(rows: pd.DataFrame, contents: Contents) -> str:
 def _error_types(rows: pd.DataFrame, contents: Contents) -> str:
     tally: Counter[tuple[str, str]] = Counter()
     total: Counter[str] = Counter()
-    for split, own, found in zip(rows["split"], rows["error_types"], rows["detected_error_types"], strict=True):
-        kinds = {*own, *found}
-        total.update(kinds)
-        tally.update((kind, split) for kind in kinds)
+    labels = (map(tuple, rows[name]) for name in ("error_types", "detected_error_types"))
+    for (split, own, found), count in Counter(zip(rows["split"].tolist(), *labels, strict=True)).items():
+        for kind in {*own, *found}:
+            total[kind] += count
+            tally[kind, split] += count
     order = sorted(total, key=lambda kind: (-total[kind], kind))
     table = [[escape(kind), *(tally[kind, split] for split in contents)] for kind in order[:LISTED]]
     rest = f"\n\n… and {len(order) - LISTED} more." if len(order) > LISTED else ""

@@ -1,11 +1,12 @@
 """Folding: from the log to one row per case. Pure functions: tables in, tables out."""
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from mondegreen.erasures import hash_of
 from mondegreen.log import Log
-from mondegreen.tables import among
+from mondegreen.tables import among, each_of, in_order, place
 
 TIERS = {"rule": 0, "model": 1, "manual": 2, "user_feedback": 2}
 """How much a correction's method counts: a person's beats a model's, a model's beats a rule's, whenever it was made."""
@@ -31,10 +32,10 @@ def rank(log: Log) -> pd.DataFrame:
     `known_case` is False where no batch holds the case (yet): it is kept.
     """
     found = log["correction"]
-    tier = found["method"].str.split(":").str[0].map(TIERS)
+    tier = each_of(found["method"], lambda method: TIERS[method.split(":")[0]])
     undone = among(found["event_id"], log["review"]["undoes"])
     ranked = found.assign(tier=tier.mask(undone, -1), undone=undone)
-    ranked = ranked.sort_values(["case_id", "tier", *_ORDER], ignore_index=True)
+    ranked = in_order(ranked, ["case_id", "tier", *_ORDER], ignore_index=True)
     return ranked.assign(
         won=~ranked.duplicated("case_id", keep="last") & ~ranked["undone"],
         known_case=among(ranked["case_id"], log["failure"]["case_id"]),
@@ -67,7 +68,7 @@ def fold(log: Log, ranked: pd.DataFrame, audio: pa.Table) -> pd.DataFrame:
     `ranked` are the corrections in their order, `audio` is the packs' index (`mondegreen.batches.audio_index`).
     Of two failures with one case_id the later stands. A case that nobody corrected has no corrected_transcript.
     """
-    failures = log["failure"].sort_values(["case_id", *_ORDER]).drop_duplicates("case_id", keep="last")
+    failures = in_order(log["failure"], ["case_id", *_ORDER]).drop_duplicates("case_id", keep="last")
     winners = ranked.loc[ranked["won"], ["case_id", *_WINNER]].rename(columns=_WINNER)
     cases = failures.merge(sound(audio), on="audio_sha256", how="left").merge(winners, on="case_id", how="left")
     clip = cases["frames"].astype("Float64") / cases["sample_rate"].astype("Float64")
@@ -76,37 +77,44 @@ def fold(log: Log, ranked: pd.DataFrame, audio: pa.Table) -> pd.DataFrame:
         duration=clip.astype("float64").fillna(stated),
         is_speech=cases["corrected_is_speech"].fillna(cases["is_speech"]),
         audio_error=cases["audio_error"].mask(among(cases["case_id"], _refused(log, ranked)), BAD_AUDIO),
-        correction_count=_per_case(cases, ranked[~ranked["undone"]].groupby("case_id").size()),
-        conflicting_corrections=_per_case(cases, _conflicts(ranked)),
+        correction_count=_per_case(cases, ranked.loc[~ranked["undone"], "case_id"]),
+        conflicting_corrections=_per_case(cases, *_conflicts(ranked)),
         withdrawn=withdrawn(cases, log),
     )
 
 
-def _conflicts(ranked: pd.DataFrame) -> pd.Series:
-    """Return per case_id how many different texts its human correctors stand by, beyond the first.
+def _conflicts(ranked: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return cases, and how many different texts their human correctors stand by, beyond the first.
 
     0: they agree, or more than half of them stand by the best: a third look has settled it.
     """
-    human = ranked[ranked["tier"] == _HUMAN].drop_duplicates(["case_id", "author"], keep="last")
+    human = ranked.loc[ranked["tier"] == _HUMAN, ["case_id", "author", "corrected_transcript"]]
     human = human[human.duplicated("case_id", keep=False)]  # who is alone agrees
+    human = human.drop_duplicates(["case_id", "author"], keep="last")
     texts = human.assign(text=human["corrected_transcript"].str.split().str.join(" "))
     texts["holders"] = texts.groupby(["case_id", "text"])["text"].transform("size")
     found = texts.groupby("case_id").agg(texts=("text", "nunique"), best=("holders", "last"), people=("text", "size"))
-    return (found["texts"] - 1).mask(2 * found["best"] > found["people"], 0)
+    further = (found["texts"] - 1).mask(2 * found["best"] > found["people"], 0)
+    return further.index.to_series(), further
 
 
 def _refused(log: Log, ranked: pd.DataFrame) -> pd.Series:
     """Return the case_ids whose audio somebody calls bad, and has not corrected since."""
     reviews = standing(log["review"])
     reviews = reviews[reviews["decision"] != "skip"]
-    human = ranked[ranked["tier"] == _HUMAN].assign(decision="correction")
+    human = ranked[(ranked["tier"] == _HUMAN) & among(ranked["case_id"], reviews["case_id"])].assign(
+        decision="correction"
+    )
     said = pd.concat([frame[["case_id", "author", "decision", *_ORDER]] for frame in (reviews, human)])
     last = said.sort_values(_ORDER).drop_duplicates(["case_id", "author"], keep="last")
     return last.loc[last["decision"] == "bad_audio", "case_id"]
 
 
-def _per_case(cases: pd.DataFrame, counts: pd.Series) -> pd.Series:
-    return cases["case_id"].map(counts).fillna(0).astype("int32")
+def _per_case(cases: pd.DataFrame, case_ids: pd.Series, counts: pd.Series | None = None) -> pd.Series:
+    """Return for each case the sum of `counts` (None: one each) over its `case_ids`; those of no case don't count."""
+    at, known = place(case_ids, cases["case_id"])
+    weights = None if counts is None else counts.to_numpy()[known]
+    return pd.Series(np.bincount(at[known], weights, len(cases)), index=cases.index).astype("int32")
 
 
 def sound(audio: pa.Table) -> pd.DataFrame:

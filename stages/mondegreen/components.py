@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mondegreen.tables import each_of
 from mondegreen.text import normalise
 
 KEYS = ("speaker_id", "recording_id", "audio_sha256", "pcm_sha256", "long_text")
@@ -109,7 +110,7 @@ def shared_counts(splits: pd.DataFrame, *, min_shared_words: int) -> dict[str, d
     }
     if "component" in splits:
         columns["components"] = splits["component"]
-    split_codes = splits["split"].map(_SPLITS.index).to_numpy(dtype=np.int64)
+    split_codes = each_of(splits["split"], _SPLITS.index).to_numpy(dtype=np.int64)
     counts = {}
     for name, column in columns.items():
         codes, values = pd.factorize(column.where(column.str.strip() != ""))

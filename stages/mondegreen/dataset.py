@@ -24,6 +24,7 @@ from datasets import Audio, Features, List, Value
 from mondegreen import room
 from mondegreen.batches import open_pack
 from mondegreen.errors import DataError
+from mondegreen.tables import in_order
 
 ROW_GROUP_BYTES = 8 * 1024 * 1024
 """A row group begins anew where this much is before it: what a streaming reader has to keep in memory."""
@@ -90,7 +91,7 @@ def export(
     """
     if splits.empty:
         raise DataError("nothing to export: splits.parquet has no rows. Record and correct more cases, then dvc repro")
-    rows = splits.sort_values("case_id", ignore_index=True)
+    rows = in_order(splits, ["case_id"], ignore_index=True)
     schema = features(require_audio=require_audio).arrow_schema
     fields = _fields(rows, schema)
     picks = _locate(rows, packs) if require_audio else pd.DataFrame({"row": rows.index})

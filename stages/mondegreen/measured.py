@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,18 +42,20 @@ def measured(cases: pd.DataFrame, batches: pd.Series, normaliser: str, *, shelf:
     """
     corrected = cases.loc[cases["corrected_transcript"].notna(), ["case_id", *INPUTS]]
     wanted = pa.Table.from_pandas(corrected, _INPUTS, preserve_index=False)
-    groups = batches[corrected.index]
-    keys = {name: key_of(str(name), normaliser, code=_CODE, packages=_PACKAGES) for name in groups.unique()}
-    kept = [shelf.get(key) for key in keys.values()]
-    known = pa.concat_tables([_FORM.empty_table(), *(table for table in kept if table is not None)])
-    found = pc.index_in(_identity(wanted), value_set=_identity(known))
-    fresh = found.is_null()
-    made = _measure(wanted.filter(fresh), normaliser, engine)
-    new = fresh.to_numpy(zero_copy_only=False)
-    place = found.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    rows_of = batches[corrected.index].reset_index(drop=True).groupby(batches[corrected.index].to_numpy()).indices
+    keys = {name: key_of(str(name), normaliser, code=_CODE, packages=_PACKAGES) for name in rows_of}
+    kept, place = [_FORM.empty_table()], np.full(len(wanted), -1, np.int64)
+    for name, rows in rows_of.items():
+        if (known := shelf.get(keys[name])) is not None:
+            at = _found(wanted.take(pa.array(rows)), known.select(_INPUTS.names))
+            place[rows] = np.where(at >= 0, at + sum(map(len, kept)), -1)
+            kept.append(known)
+    new = place < 0
+    known = pa.concat_tables(kept)
     place[new] = len(known) + np.arange(new.sum())
+    made = _measure(wanted.filter(pa.array(new)), normaliser, engine)
     figures = pa.concat_tables([known.select(FIGURES), made]).take(pa.array(place))
-    for name, rows in groups.reset_index(drop=True).groupby(groups.to_numpy()).groups.items():
+    for name, rows in rows_of.items():
         if new[rows].any():
             part = pa.array(rows)
             columns = [*wanted.take(part).columns, *figures.take(part).columns]
@@ -61,14 +64,16 @@ def measured(cases: pd.DataFrame, batches: pd.Series, normaliser: str, *, shelf:
     return frame.set_axis(corrected.index)
 
 
-def _identity(rows: pa.Table) -> pa.Array:
-    """Return all inputs of each row as one text, unequal where any input is."""
-    parts = []
-    for name in _INPUTS.names:
-        values = pc.fill_null(rows[name].cast(pa.string()), "\0")
-        parts += [pc.binary_length(values).cast(pa.string()), values]
-    joined = pc.binary_join_element_wise(*parts, " ")
-    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
+def _found(wanted: pa.Table, known: pa.Table) -> npt.NDArray[np.int64]:
+    """Return in which row of `known` each row of `wanted` stands, with all its inputs; -1: in none."""
+    at = pc.index_in(wanted["case_id"], value_set=known["case_id"].combine_chunks())
+    there = known.take(at.combine_chunks())
+    same = at.is_valid()
+    for name in INPUTS:
+        both = pc.and_(wanted[name].is_null(), there[name].is_null())
+        same = pc.and_(same, pc.or_(both, pc.equal(wanted[name], there[name]).fill_null(False)))
+    found: npt.NDArray[np.int64] = pc.if_else(same, at, -1).to_numpy().astype(np.int64)
+    return found
 
 
 def _measure(rows: pa.Table, normaliser: str, engine: str) -> pa.Table:

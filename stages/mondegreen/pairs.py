@@ -17,6 +17,7 @@ def repeated_pairs(cases: pd.DataFrame, ledger: pd.DataFrame) -> pd.Series:
     """Return where another row with the same pair is kept: a frozen one (test first), else the newest."""
     frozen = cases["case_id"].map(ledger.set_index("case_id")["split"])
     rank = frozen.map({name: number for number, name in enumerate(SPLITS)}).fillna(0)
-    keys = cases.assign(pair=pair_keys(cases["original_transcript"], cases["corrected_transcript"]), rank=rank)
+    pair = pair_keys(cases["original_transcript"], cases["corrected_transcript"])
+    keys = cases[["recorded_at", "event_id"]].assign(pair=pair, rank=rank)[pair.duplicated(keep=False)]
     ordered = keys.sort_values(["rank", "recorded_at", "event_id"])
-    return ordered.duplicated("pair", keep="last").reindex(cases.index)
+    return ordered.duplicated("pair", keep="last").reindex(cases.index, fill_value=False)

@@ -9,6 +9,8 @@ from mondegreen.methods import by_people
 from mondegreen.tables import among
 from mondegreen.text import NORMALISERS
 
+_JUDGED_BY = ["corrected_transcript", "original_transcript", "language"]
+
 
 def precision(cases: pd.DataFrame, corrections: pd.DataFrame, normaliser: str) -> dict[str, dict[str, Any]]:
     """Return, by method, how many `cases` it corrected (its last text counts), and how right it was.
@@ -18,7 +20,8 @@ def precision(cases: pd.DataFrame, corrections: pd.DataFrame, normaliser: str) -
     errors than the transcript had; `wer` and `original_wer` the corpus rates of both. None where there is nothing to
     divide by.
     """
-    kept = cases[~cases["withdrawn"]].set_index("case_id")
+    names = ["case_id", *_JUDGED_BY, "correction_method"]
+    kept = cases.loc[~cases["withdrawn"], names].set_index("case_id")
     machine = corrections[~by_people(corrections["method"]) & ~corrections["undone"]]
     machine = machine[among(machine["case_id"], kept.index.to_series())].drop_duplicates(
         ["case_id", "method"], keep="last"
@@ -33,9 +36,8 @@ def _judged(found: pd.DataFrame, kept: pd.DataFrame, normaliser: str) -> dict[st
     fold = NORMALISERS[normaliser]
     truth = kept[by_people(kept["correction_method"])]
     judged = found[among(found["case_id"], truth.index.to_series())]
-    names = ["corrected_transcript", "original_transcript", "language"]
     exact = same = better = worse = words = errors = original_errors = 0
-    for text, row in zip(judged["corrected_transcript"], truth.loc[judged["case_id"], names].values, strict=True):
+    for text, row in zip(judged["corrected_transcript"], truth.loc[judged["case_id"], _JUDGED_BY].values, strict=True):
         language = None if pd.isna(row[2]) else row[2]
         said, heard, proposed = (fold(each, language) for each in (row[0], row[1], text))
         after, before = align(said, proposed).word_errors, align(said, heard).word_errors

@@ -42,16 +42,18 @@ def sort_out(found: pd.DataFrame, settings: params.Validate, *, require_audio: b
 
     Without `failures` they are utterances: that the recogniser was right is no reason.
     """
-    reasons: pd.Series[Any] = pd.Series([[] for _ in range(len(found))], index=found.index, dtype=object)
-    passed = found
+    reasons: list[list[str]] = [[] for _ in range(len(found))]
+    passed = found = found.reset_index(drop=True)
     for schema in schemas(settings, require_audio=require_audio, failures=failures):
-        broken = pd.DataFrame({check.name: ~check(passed).check_output.astype(bool) for check in schema.checks})
-        for name in broken.columns:
-            for row in broken.index[broken[name]]:
+        broken = {check.name: ~check(passed).check_output.astype(bool) for check in schema.checks}
+        for name, rows in broken.items():
+            for row in passed.index[rows]:
                 reasons[row].append(name)
-        passed = passed[~broken.any(axis=1)]
-    bad = reasons.map(bool).astype(bool)
-    return Sorted(found[~bad].reset_index(drop=True), found[bad].assign(reasons=reasons[bad]).reset_index(drop=True))
+        if (any_broken := pd.DataFrame(broken).any(axis=1)).any():
+            passed = passed[~any_broken]
+    bad = found.index.difference(passed.index)
+    rejected = found.loc[bad].assign(reasons=pd.Series([reasons[row] for row in bad], bad, dtype=object))
+    return Sorted(passed.reset_index(drop=True), rejected.reset_index(drop=True))
 
 
 def measure(sorted_out: Sorted) -> dict[str, float]:

@@ -14,9 +14,24 @@ from mondegreen.distributions import calibration, durations, error_types, over_t
 from mondegreen.recommendations import recommend
 from mondegreen.schemas import CASES, FAILURE, INFERENCES, PERFORMANCE, SPLITS, UNLABELLED, VALID
 from mondegreen.terminal import plain
+from mondegreen.worst import SHOWN as WORST
 from mondegreen.worst import worst_cases
 
 _BRACKETS = str.maketrans("<>", "‹›")
+
+_TYPES = ("case_id", "corrected_transcript", "error_types", "detected_error_types")
+_OF_CASES = (*_TYPES, "recorded_at", "corrected_at", "conflicting_corrections", "error_score", "withdrawn")
+_OF_VALID = (
+    *_TYPES,
+    *WORST,
+    "duration",
+    "model_confidence",
+    "reference_words",
+    "substitutions",
+    "deletions",
+    "insertions",
+)
+_OF_SPLITS = ("case_id", "split", "origin", "speaker_id")
 
 METRICS = ("collect", "quality", "gate", "split", "dataset")
 FIGURES = ("wer", "wer_low", "wer_high", "cer", "cer_low", "cer_high")
@@ -30,9 +45,9 @@ def gather(root: Path) -> dict[str, Any]:
     data, settings = root / "data", params.load(params.Report, root / "params.yaml")
     metrics = {name: tables.read_json(data / f"metrics/{name}.json") for name in METRICS}
     found = report(
-        cases=tables.read(data / "cases.parquet", CASES),
-        valid=tables.read(data / "valid.parquet", VALID),
-        splits=tables.read(data / "splits.parquet", SPLITS),
+        cases=tables.read(data / "cases.parquet", CASES, columns=_OF_CASES),
+        valid=tables.read(data / "valid.parquet", VALID, columns=_OF_VALID),
+        splits=tables.read(data / "splits.parquet", SPLITS, columns=_OF_SPLITS),
         inferences=tables.read(data / "inferences.parquet", INFERENCES),
         measured=tables.read(data / "performance.parquet", PERFORMANCE),
         metrics=metrics,
@@ -55,12 +70,13 @@ def report(
 ) -> dict[str, Any]:
     """Return the report on these tables; `metrics` are the stages' metrics files by name."""
     kept = cases[~cases["withdrawn"]]
+    types = error_types(kept, valid)
     flat = performance.flatten(measured)
     names = [str(name) for name in flat.columns if pd.api.types.is_float_dtype(flat[name])]
     trends = {name: performance.trend(flat, name) for name in names}
     facts: dict[str, Any] = {
         "system_statistics": {
-            "data_management": data_management(cases, metrics["collect"]),
+            "data_management": data_management(cases, types, metrics["collect"]),
             "performance_trends": {name: trends[name] for name in ("wer", "cer")},
             "learning_summary": learning_summary(flat),
             "inference_stats": performance.inference_statistics(inferences),
@@ -73,7 +89,7 @@ def report(
         "correctors": metrics["collect"]["correctors"],
         "data_quality_assessment": quality_assessment(metrics["quality"], metrics["gate"]),
         "dataset": dataset(splits, metrics),
-        "error_types": error_types(kept, valid),
+        "error_types": types,
         "correction_rate": over_time(kept),
         "durations": durations(valid),
         "calibration": calibration(inferences, valid, confident=settings.confident, wrong=settings.wrong),
@@ -83,11 +99,13 @@ def report(
     return facts | {"recommendations": recommend(facts, kept, labelled, settings)}
 
 
-def data_management(cases: pd.DataFrame, collect: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the counts of cases and corrections; withdrawn cases are in `withdrawn_cases` alone."""
+def data_management(cases: pd.DataFrame, types: list[dict[str, Any]], collect: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the counts of cases and corrections, withdrawn cases in `withdrawn_cases` alone.
+
+    `types` are the `distributions.error_types` of those that are not withdrawn.
+    """
     kept = cases[~cases["withdrawn"]]
     corrected = int(kept["corrected_transcript"].notna().sum())
-    types = error_types(kept, kept.iloc[:0])
     return {
         "total_failed_cases": len(kept),
         "corrected_cases": corrected,

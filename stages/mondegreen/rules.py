@@ -153,9 +153,9 @@ def _row_rules(settings: params.Validate, require_audio: bool, failures: bool) -
         "low_sample_rate": lambda rows: (
             ~(rows["sample_rate"] < settings.min_sample_rate).fillna(False) | (not require_audio)
         ),
-        "markup_in_text": lambda rows: ~rows["corrected_transcript"].str.contains(MARKUP),
+        "markup_in_text": lambda rows: ~rows["corrected_transcript"].str.contains(MARKUP.pattern),
         "no_words": lambda rows: _has_words(rows["corrected_transcript"]) | blank(rows),
-        "unreadable_text": lambda rows: ~rows["corrected_transcript"].str.contains(_UNREADABLE),
+        "unreadable_text": lambda rows: ~rows["corrected_transcript"].str.contains(_UNREADABLE.pattern),
         "too_many_characters": lambda rows: rows["corrected_transcript"].str.len() <= settings.max_characters,
         "not_a_failure": lambda rows: ~_no_failure(rows) | (not failures),
         "confirmed": lambda rows: ~_confirmed(rows) | (not failures),
@@ -168,7 +168,9 @@ def _row_rules(settings: params.Validate, require_audio: bool, failures: bool) -
 
 
 def _has_words(texts: pd.Series) -> pd.Series:
-    return texts.str.replace(MARKUP, " ", regex=True).str.contains(_WORD)
+    plain = texts.str.contains("[A-Za-z0-9]") & ~texts.str.contains(MARKUP.pattern)
+    rest = texts[~plain].str.replace(MARKUP, " ", regex=True).str.contains(_WORD)
+    return rest.reindex(texts.index, fill_value=True)
 
 
 def _no_failure(rows: pd.DataFrame) -> pd.Series:
@@ -227,5 +229,5 @@ def _alike(text: pd.Series, take: pd.Series) -> pd.Series:
 
 def _repeated(rows: pd.DataFrame, key: list[str]) -> pd.Series:
     """Return where a newer row has the same key; a key with a part missing is no key."""
-    newest_last = rows.sort_values(["recorded_at", "event_id"])
-    return (newest_last.duplicated(key, keep="last") & newest_last[key].notna().all(axis=1)).reindex(rows.index)
+    shared = rows.loc[_shared(rows[key]), [*key, "recorded_at", "event_id"]].sort_values(["recorded_at", "event_id"])
+    return shared.duplicated(key, keep="last").reindex(rows.index, fill_value=False)

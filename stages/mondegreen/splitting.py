@@ -20,7 +20,7 @@ from mondegreen.freezing import EVALUATION, LINKS_EVALUATION, LINKS_TRAIN, count
 from mondegreen.methods import MACHINE_CORRECTED, MAY_NOT_TRAIN, by_people, may_train, refused
 from mondegreen.params import Split as Params
 from mondegreen.placement import Floats, place_components
-from mondegreen.tables import among
+from mondegreen.tables import among, in_order
 
 REASONS = (
     "balanced_out",
@@ -71,7 +71,7 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
     `ParamsError` for parameters that cannot be met.
     """
     _check_selection(params)
-    cases = cases.sort_values("case_id", ignore_index=True)
+    cases = in_order(cases, ["case_id"], ignore_index=True)
     _check_unique(cases["case_id"])
     cases["primary_error_type"] = primary_error_types(cases)
     people = by_people(cases["correction_method"])
@@ -141,7 +141,7 @@ def assign(
     """
     ratios = np.array(list(_ratios(train_ratio, validation_ratio, test_ratio).values()))
     only = pd.Series(False, cases.index) if train_only is None else train_only
-    cases = cases.assign(train_only=only).sort_values("case_id", ignore_index=True)
+    cases = in_order(cases.assign(train_only=only), ["case_id"], ignore_index=True)
     linked = _with_anchors(cases, anchors, ledger)
     _check_unique(linked["case_id"])
     keys = link_keys(linked, min_shared_words=min_shared_words)
@@ -180,7 +180,8 @@ def _frozen(ledger: pd.DataFrame) -> pd.Series:
 
 def _check_not_empty(kept: pd.Series, params: Params) -> None:
     """Raise `DataError` where no case is left in a split whose corrections may be there."""
-    if empty := [name for name in SPLITS if name not in set(kept.dropna())]:
+    there = set(kept.dropna().unique())
+    if empty := [name for name in SPLITS if name not in there]:
         raise DataError(
             f"no case is left in {', '.join(empty)}: validation and test hold people's corrections alone, train those "
             f"of split.train_methods={params.train_methods!r}; correct more, or change it in params.yaml"
@@ -211,7 +212,8 @@ def _with_anchors(cases: pd.DataFrame, anchors: pd.DataFrame | None, ledger: pd.
 
 def _check_enough(table: pd.DataFrame, free: npt.NDArray[np.bool_], explanation: str) -> None:
     """Raise `DataError` when the free components cannot fill every split that frozen cases leave empty."""
-    empty = [name for name in SPLITS if name not in set(table["split"].dropna())]
+    there = set(table["split"].dropna().unique())
+    empty = [name for name in SPLITS if name not in there]
     found = table.loc[free, "component"].nunique()
     if found >= len(empty):
         return
@@ -282,7 +284,7 @@ def _report(
     assigned = _counts(table["split"], SPLITS)
     sizes = _counts(rows["split"], SPLITS)
     components = table.dropna(subset="split").groupby("component")["split"].agg(["first", "size"])
-    in_split = {name: rows.loc[rows["split"] == name] for name in SPLITS}
+    in_split = {name: rows.loc[rows["split"] == name, ["component", "primary_error_type"]] for name in SPLITS}
     return _rounded(
         {
             "cases": {"valid": len(table), "eligible": int(table["component"].notna().sum()), "selected": len(rows)},

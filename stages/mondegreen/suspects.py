@@ -18,7 +18,7 @@ from rapidfuzz import fuzz, process
 from mondegreen.executor import spread
 from mondegreen.methods import by_people
 from mondegreen.numerals import read_out, tokens
-from mondegreen.tables import among, pieces
+from mondegreen.tables import among, in_order, pieces
 from mondegreen.text import normalise
 
 Strengths = npt.NDArray[np.float64]
@@ -73,13 +73,19 @@ def rank(
     strengths = np.column_stack([signs[name] for name in SIGNS]).reshape(len(cases), len(SIGNS))
     of_the_text = [name not in ("second_opinion", "annotators_apart") for name in SIGNS]
     strengths[:, of_the_text] *= (1 - in_favour)[:, np.newaxis]
-    order = np.argsort(-strengths, axis=1, kind="stable")
-    names = np.array(list(SIGNS))
-    reasons = [[str(names[sign]) for sign in row if strengths[index, sign] >= 0.1] for index, row in enumerate(order)]
-    ranked = pd.DataFrame(
-        {"case_id": cases["case_id"], "score": (1 - (1 - strengths).prod(axis=1)).round(6), "reasons": reasons}
-    )
-    return ranked.sort_values(["score", "case_id"], ascending=[False, True], ignore_index=True)
+    score = (1 - (1 - strengths).prod(axis=1)).round(6)
+    ranked = pd.DataFrame({"case_id": cases["case_id"], "score": score, "reasons": _reasons(strengths)})
+    return in_order(ranked.assign(rest=-score), ["rest", "case_id"], ignore_index=True).drop(columns="rest")
+
+
+def _reasons(strengths: Strengths) -> list[list[str]]:
+    """Return the names of the signs that weigh, row by row, strongest first."""
+    names = list(SIGNS)
+    found: list[list[str]] = [[] for _ in range(len(strengths))]
+    weigh = np.flatnonzero((strengths >= 0.1).any(axis=1))
+    for index, row in zip(weigh, np.argsort(-strengths[weigh], axis=1, kind="stable"), strict=True):
+        found[index] = [names[sign] for sign in row if strengths[index, sign] >= 0.1]
+    return found
 
 
 def summary(ranked: pd.DataFrame) -> dict[str, Any]:
@@ -117,9 +123,13 @@ def _plain(texts: pa.Table) -> tuple[Texts, Texts]:
     return np.array(said, object), np.array(heard, object)
 
 
+def _lengths(texts: Texts) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(len, texts), np.int64, len(texts))
+
+
 def _alike(one: Texts, other: Texts) -> Strengths:
     """Return how much two texts have in common, pair by pair: 0 no more than by chance, 1 they are equal."""
-    ratio = process.cpdist(one, other, scorer=fuzz.ratio, dtype=np.float64, workers=1) / 100
+    ratio = process.cpdist(one, other, scorer=fuzz.ratio, dtype=np.float64, workers=-1) / 100
     return _beyond_chance(ratio)
 
 
@@ -132,7 +142,7 @@ def _speaking_rate(cases: pd.DataFrame, said: Texts) -> Strengths:
 
     Nobody speaks that fast, but a clip may hold a pause: slow counts half.
     """
-    letters = np.array([len(text.replace(" ", "")) for text in said], np.float64)
+    letters = np.array([len(text) - text.count(" ") for text in said], np.float64)
     seconds = cases["duration"].to_numpy(np.float64)
     known = (letters > 0) & (seconds > 0)
     if known.sum() < _MIN_CASES:
@@ -147,15 +157,14 @@ def _speaking_rate(cases: pd.DataFrame, said: Texts) -> Strengths:
 
 def _words_dropped(said: Texts, original: Texts) -> Strengths:
     """Return how much longer one text is than the other: from twice, to four times; a few letters do not count."""
-    lengths = np.array([[len(a), len(b)] for a, b in zip(said, original, strict=True)], np.float64).reshape(-1, 2) + 8
-    ratio = np.abs(np.log2(lengths[:, 0] / lengths[:, 1]))
-    both = np.array([bool(a and b) for a, b in zip(said, original, strict=True)], bool)
-    return np.where(both, np.clip(ratio - 1, 0, 1), 0.0)
+    one, other = _lengths(said), _lengths(original)
+    ratio = np.abs(np.log2((one + 8.0) / (other + 8.0)))
+    return np.where((one > 0) & (other > 0), np.clip(ratio - 1, 0, 1), 0.0)
 
 
 def _nothing_in_common(cases: pd.DataFrame, said: Texts, original: Texts, common: Strengths) -> Strengths:
     """Return how little of the text was heard, as far as the recogniser was sure compared with its other cases."""
-    both = np.array([min(len(a), len(b)) >= _SHORT for a, b in zip(said, original, strict=True)], bool)
+    both = np.minimum(_lengths(said), _lengths(original)) >= _SHORT
     sure = cases.groupby("model_version", dropna=False)["model_confidence"].rank(pct=True).fillna(0.5)
     return np.where(both, (1 - common) ** 2 * sure.to_numpy(np.float64), 0.0)
 
@@ -163,9 +172,10 @@ def _nothing_in_common(cases: pd.DataFrame, said: Texts, original: Texts, common
 def _text_of_a_neighbour(cases: pd.DataFrame, said: Texts, original: Texts, common: Strengths) -> Strengths:
     """Return how much better the text fits what was heard in a clip nearby than what was heard in its own."""
     best = np.zeros(len(cases))
-    letters, heard = (np.array([len(text) for text in texts], np.int64) for texts in (said, original))
+    letters, heard = _lengths(said), _lengths(original)
     for group in ("recording_id", "speaker_id"):
-        known = cases[cases[group].notna()].sort_values([group, "start", "recorded_at", "case_id"])
+        names = [group, "start", "recorded_at", "case_id"]
+        known = in_order(cases.loc[cases[group].notna(), names], names)
         index, key = known.index.to_numpy(), known[group].to_numpy()
         for step in range(1, _NEIGHBOURS + 1):
             near = np.flatnonzero(key[step:] == key[:-step])

@@ -77,7 +77,7 @@ _TURKIC = str.maketrans("Iİ", "ıi")
 
 
 def _basic(text: str, language: str | None) -> str:
-    if language and text and language[:2].lower() in ("tr", "az") and language[2:3] in ("", "-", "_"):
+    if language and text and heeds(language):
         text = text.translate(_TURKIC)
     if text.isascii():
         if "%" in text or "$" in text or "&" in text or "+" in text:
@@ -106,6 +106,11 @@ def normalise(text: str, language: str | None = None) -> str:
     `language` is a BCP 47 tag ("en", "tr-TR") or None; a language that needs no care of its own is ignored.
     """
     return _basic(text, language)
+
+
+def heeds(language: str) -> bool:
+    """Return whether `basic-1` does something of its own for a language."""
+    return language[:2].lower() in ("tr", "az") and language[2:3] in ("", "-", "_")
 
 
 def words(text: str) -> list[str]:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from mondegreen import batches
 from mondegreen.alignment import edits
+from mondegreen.tables import among, in_order
 from mondegreen.text import NORMALISERS
 
 PLAYABLE = {
@@ -21,7 +22,7 @@ PLAYABLE = {
 }
 """What browsers play, by extension."""
 
-_SHOWN = (
+SHOWN = (
     "case_id",
     "original_transcript",
     "corrected_transcript",
@@ -35,6 +36,7 @@ _SHOWN = (
     "audio_ext",
     "audio_bytes",
 )
+"""The columns of a case that are shown."""
 
 
 def worst_cases(valid: pd.DataFrame, splits: pd.DataFrame, limit: int, normaliser: str) -> list[dict[str, Any]]:
@@ -43,14 +45,16 @@ def worst_cases(valid: pd.DataFrame, splits: pd.DataFrame, limit: int, normalise
     Where nothing was said, every word heard counts. `edits` are [kind, words said, words heard] under `normaliser`.
     """
     errors = valid[["substitutions", "deletions", "insertions"]].sum(axis=1).astype("float64")
-    ranked = valid.assign(errors=errors, rate=errors / valid["reference_words"].astype("float64").clip(lower=1))
-    ranked = ranked.sort_values(["rate", "errors", "case_id"], ascending=[False, False, True]).head(limit)
-    where = splits.set_index("case_id")["split"]
+    rate = errors / valid["reference_words"].astype("float64").clip(lower=1)
+    worst = pd.DataFrame({"rate": -rate, "errors": -errors, "case_id": valid["case_id"]})
+    first = in_order(worst, ["rate", "errors", "case_id"]).index[:limit]
+    ranked = valid.loc[first].assign(errors=errors[first])
+    where = splits[among(splits["case_id"], ranked["case_id"])].set_index("case_id")["split"]
     return [_described(row, where, normaliser) for row in ranked.to_dict("records")]
 
 
 def _described(row: Mapping[Any, Any], where: "pd.Series[str]", normaliser: str) -> dict[str, Any]:
-    shown: dict[str, Any] = {name: None if pd.isna(row[name]) else row[name] for name in _SHOWN}
+    shown: dict[str, Any] = {name: None if pd.isna(row[name]) else row[name] for name in SHOWN}
     fold = NORMALISERS[normaliser]
     said, heard = (fold(shown[name], shown["language"]) for name in ("corrected_transcript", "original_transcript"))
     return shown | {

@@ -53,7 +53,8 @@ MISTAKES = {
 def events(seed: int, count: int, speakers: int) -> Iterator[Event]:
     """Yield the events of `count` cases without audio: a failure each, and mostly one correction, rarely two or none.
 
-    A few speakers say much and most say little; a recording holds about five cases. The same seed, the same events.
+    A few speakers say much and most say little; a recording holds about five cases. The same seed, the same events;
+    of another seed all are others.
     """
     random = Random(seed)
     for number in range(count):
@@ -65,6 +66,7 @@ def events(seed: int, count: int, speakers: int) -> Iterator[Event]:
         start, case_id = round(random.uniform(0, 3000), 2), f"case-{seed}-{number:07d}"
         yield _event(
             "failure",
+            seed,
             number,
             case_id=case_id,
             original_transcript=misheard(random, said, mistake),
@@ -86,6 +88,7 @@ def events(seed: int, count: int, speakers: int) -> Iterator[Event]:
             author = f"author-{random.randrange(12)}"
             yield _event(
                 "correction",
+                seed,
                 number,
                 again + 1,
                 case_id=case_id,
@@ -96,9 +99,9 @@ def events(seed: int, count: int, speakers: int) -> Iterator[Event]:
             )
 
 
-def _event(kind: str, number: int, step: int = 0, **fields: object) -> Event:
-    instant = timestamp(START + timedelta(seconds=number, minutes=step))
-    return make_event(kind, event_id=f"{number:09d}-{step}-{kind}", recorded_at=instant, **fields)
+def _event(kind: str, seed: int, number: int, step: int = 0, **fields: object) -> Event:
+    instant = timestamp(START + timedelta(days=seed, seconds=number, minutes=step))
+    return make_event(kind, event_id=f"{seed:02d}-{number:09d}-{step}-{kind}", recorded_at=instant, **fields)
 
 
 def sentence(random: Random, language: str) -> str:
