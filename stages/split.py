@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mondegreen import ledger, params, replay, splitting, tables
-from mondegreen.pairs import REASON, repeated_pairs
+from mondegreen.pairs import REASON, repeated_pairs, with_keys
 from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, RETENTION, SPLITS, UTTERANCES, VALID
 from mondegreen.stage import run
 from mondegreen.unlabelled import unlabelled
@@ -14,7 +14,7 @@ from mondegreen.unlabelled import unlabelled
 def main() -> None:
     """Read the valid cases, the utterances and the ledger, write the splits and what was left out of them."""
     settings, replaying = params.load(params.Split), params.load(params.Replay)
-    valid = tables.read("data/valid.parquet", VALID)
+    valid = with_keys(tables.read("data/valid.parquet", VALID), min_shared_words=settings.min_shared_words)
     ledgered = ledger.read("data/ledger.csv")
     frozen = ledgered[ledgered["split"] != RETENTION]
     asked = None if settings.include_uncorrected else pc.field("case_id").isin(pa.array(frozen["case_id"], pa.string()))
@@ -28,7 +28,7 @@ def main() -> None:
     known = known[tables.among(known["case_id"], frozen["case_id"])]
     anchors = known[~tables.among(known["case_id"], valid.loc[~out, "case_id"])].reset_index(drop=True)
     found = splitting.split(valid[~out], frozen, settings, anchors=anchors)
-    rows = found.rows.assign(origin=FAILURE, parent_case_id=None, augmentation=None)
+    rows = found.rows.drop(columns=["pair", "long_text"]).assign(origin=FAILURE, parent_case_id=None, augmentation=None)
     replayed = replay.choose(
         spoken if require_audio else spoken[:0],
         rows,

@@ -3,8 +3,7 @@
 import pandas as pd
 
 from conftest import case_row, case_table
-from mondegreen import ledger
-from mondegreen.pairs import repeated_pairs
+from mondegreen import ledger, pairs
 
 TEXTS = {"original_transcript": "kiss this guy", "corrected_transcript": "Kiss the sky."}
 
@@ -12,6 +11,10 @@ TEXTS = {"original_transcript": "kiss this guy", "corrected_transcript": "Kiss t
 def frozen(**splits: str) -> pd.DataFrame:
     rows = [(case_id.replace("_", "-"), split, "v1") for case_id, split in splits.items()]
     return pd.DataFrame(rows, columns=list(ledger.COLUMNS))
+
+
+def repeated_pairs(cases: pd.DataFrame, ledgered: pd.DataFrame) -> pd.Series:
+    return pairs.repeated_pairs(pairs.with_keys(cases, min_shared_words=12), ledgered)
 
 
 def test_the_newest_of_equal_pairs_stays_whatever_its_form():

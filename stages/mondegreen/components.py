@@ -18,10 +18,11 @@ def link_keys(cases: pd.DataFrame, *, min_shared_words: int) -> pd.DataFrame:
     """Return the keys that connect cases, one column per kind of `KEYS`, with the index of `cases`.
 
     A null, empty or blank key is null: it connects nothing. `long_text` is the normalised `corrected_transcript`
-    where it has at least `min_shared_words` words, null elsewhere: short phrases repeat by chance.
+    where it has at least `min_shared_words` words, null elsewhere: short phrases repeat by chance. Where `cases` have
+    a `long_text` already (see `pairs.with_keys`), it is taken.
     """
     keys = pd.DataFrame({kind: cases[kind].astype("str") for kind in KEYS[:-1]})
-    keys["long_text"] = _long_texts(cases["corrected_transcript"], min_shared_words)
+    keys["long_text"] = _long_texts(cases, min_shared_words)
     return keys.where(keys.apply(lambda column: column.str.strip().ne("").fillna(False)).astype(bool))
 
 
@@ -106,7 +107,7 @@ def shared_counts(splits: pd.DataFrame, *, min_shared_words: int) -> dict[str, d
         "recordings": splits["recording_id"],
         "audio": splits["audio_sha256"],
         "audio_samples": splits["pcm_sha256"],
-        "long_texts": _long_texts(splits["corrected_transcript"], min_shared_words),
+        "long_texts": _long_texts(splits, min_shared_words),
     }
     if "component" in splits:
         columns["components"] = splits["component"]
@@ -142,9 +143,14 @@ def _labels(keys: pd.DataFrame) -> npt.NDArray[np.int64]:
     return np.asarray(pd.factorize(labels)[0], dtype=np.int64)
 
 
-def _long_texts(texts: pd.Series, min_shared_words: int) -> pd.Series:
-    """Return the normalised text where it is long enough, else null; every distinct text is normalised once."""
-    codes, uniques = pd.factorize(texts)
-    normalised = [normalise(text) for text in uniques]
-    long = [text if len(text.split()) >= min_shared_words else None for text in normalised]
-    return pd.Series(np.array([*long, None], dtype=object)[codes], index=texts.index, dtype="str")
+def long_text(text: str, min_shared_words: int) -> str:
+    """Return a normalised `text` where it is long enough to link cases, else an empty one."""
+    return text if len(text.split()) >= min_shared_words else ""
+
+
+def _long_texts(cases: pd.DataFrame, min_shared_words: int) -> pd.Series:
+    """Return the `long_text` of each case, made where it is not there yet."""
+    texts = cases["corrected_transcript"]
+    known = cases["long_text"] if "long_text" in cases else pd.Series(None, index=cases.index, dtype="str")
+    made = each_of(texts[known.isna()], lambda text: long_text(normalise(text), min_shared_words))
+    return known.fillna(made).astype("str")

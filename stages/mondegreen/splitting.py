@@ -20,7 +20,7 @@ from mondegreen.freezing import EVALUATION, LINKS_EVALUATION, LINKS_TRAIN, count
 from mondegreen.methods import MACHINE_CORRECTED, MAY_NOT_TRAIN, by_people, may_train, refused
 from mondegreen.params import Split as Params
 from mondegreen.placement import Floats, place_components
-from mondegreen.tables import among, in_order
+from mondegreen.tables import among, each_of, in_order
 
 REASONS = (
     "balanced_out",
@@ -84,8 +84,9 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
         )
     if not eligible.all():  # what trained in a release holds its component, whatever the threshold is now
         anchors = pd.concat([cases[~eligible], *([] if anchors is None else [anchors])], ignore_index=True)
+    linking = [name for name in cases if name in {"case_id", *KEYS, "corrected_transcript", "primary_error_type"}]
     assignment = assign(
-        cases[eligible].reset_index(drop=True),
+        cases.loc[eligible, linking].reset_index(drop=True),
         ledger,
         seed=params.seed,
         train_ratio=params.train_ratio,
@@ -110,8 +111,9 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
     table = _with_reasons(cases[["case_id", "primary_error_type"]], eligible, assignment.cases, unfit)
     table.loc[~(people | trains), "reason"] = MAY_NOT_TRAIN
     kept = table["reason"].isna()
-    rows = cases[kept].assign(split=table["split"], component=table["component"])
-    rows = rows.iloc[rows["split"].map(SPLITS.index).argsort(kind="stable")].reset_index(drop=True)
+    order = np.flatnonzero(kept)
+    order = order[np.argsort(each_of(table["split"].iloc[order], SPLITS.index), kind="stable")]
+    rows = cases.iloc[order].assign(split=table["split"], component=table["component"]).reset_index(drop=True)
     left_out = table.loc[~kept, ["case_id", "reason", "split", "component"]].reset_index(drop=True)
     left_out["component"] = left_out["component"].where(left_out["split"].notna())
     frozen = counts(table["case_id"], table["split"].where(kept), ledger)
