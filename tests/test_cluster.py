@@ -16,7 +16,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from clone import Clone
 from cloud import Emulator
 from conftest import ROOT, sound
-from mondegreen import Recorder
+from mondegreen import Recorder, executor
 from mondegreen.errors import ParamsError
 from mondegreen.executor import spread
 from mondegreen.shelf import FOLDER as SHELF
@@ -124,6 +124,16 @@ def test_workers_without_the_repository_read_the_packs_from_the_remote(clone: Cl
 def end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     process.wait()
+
+
+def test_a_worker_with_other_code_is_refused_before_it_does_anything(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    other = shutil.copytree(executor.PACKAGE, tmp_path / "mondegreen")
+    (other / "text.py").write_text((other / "text.py").read_text() + "\n# a change\n")
+    monkeypatch.setattr(executor, "PACKAGE", other)
+    with pytest.raises(ParamsError, match="2 of 2 workers of the cluster, such as tcp://"):
+        list(spread(abs, [-1, 2], engine="dask"))
 
 
 def test_a_scheduler_that_is_not_there_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch):

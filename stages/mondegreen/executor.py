@@ -22,8 +22,11 @@ from typing import Any, TypeVar
 
 from mondegreen.errors import ParamsError
 from mondegreen.params import top_level
+from mondegreen.shelf import key_of
 
 ENGINES = ("local", "dask")
+
+PACKAGE = Path(__file__).parent
 
 _MOST_THREADS = 8
 """Each holds some audio in memory."""
@@ -74,6 +77,7 @@ def executor(engine: str, *, threads: bool = False) -> Iterator[tuple[Executor, 
     workers = os.cpu_count() or 1
     if engine == "dask":
         with _client() as client, client.get_executor(retries=3) as pool, _dropped(pool, wait=False):
+            _check_workers(client)
             yield pool, max(1, sum(client.nthreads().values()))
     elif threads:
         workers = min(workers, _MOST_THREADS)
@@ -129,6 +133,24 @@ def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+
+
+def code() -> str:
+    """Return the SHA-256 of this package's modules: equal where the same work has the same result."""
+    return key_of(*(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))))
+
+
+def _check_workers(client: Any) -> None:
+    """Raise `ParamsError` where a worker has other code than this process: its bytes would be others."""
+    ours = code()
+    found = client.run(code, on_error="return")  # a worker that just died is an error too, which Dask itself mends
+    told = str | ImportError | AttributeError
+    others = [at for at, theirs in found.items() if isinstance(theirs, told) and theirs != ours]
+    if others:
+        raise ParamsError(
+            f"{len(others)} of {len(found)} workers of the cluster, such as {others[0]}, have no Mondegreen or another "
+            "than this: install this checkout on all of them and restart them, or set engine: local in params.yaml"
+        )
 
 
 def _client() -> Any:
