@@ -365,6 +365,8 @@ def million(bench: Bench) -> Iterator[Row]:
     if {*JUDGED} - {*again.stage_seconds}:
         raise RuntimeError(f"nothing new was there to build: only {', '.join(again.stage_seconds)} ran")
     yield within(f"dvc repro with {sizes.cases // 100:,} more / the first", again.seconds, first.seconds, "s", 0.33)
+    for stage, each in again.stage_seconds.items():
+        yield Row(f"  {stage}", each, None, "s")
 
 
 def nothing(bench: Bench) -> Iterator[Row]:
