@@ -3,9 +3,17 @@
 import hashlib
 from pathlib import Path
 
-from mondegreen import executor, params, quality, suspects, tables, witnesses
+import pyarrow as pa
+
+from mondegreen import params, quality, suspects, tables, witnesses
+from mondegreen.executor import engine, spread
 from mondegreen.schemas import CASES, CORRECTIONS, HEARINGS, REJECTED, SUSPECTS, UTTERANCES, VALID
+from mondegreen.shelf import FOLDER, Shelf
 from mondegreen.stage import run
+from mondegreen.wordings import TEXTS, wordings
+
+PIECE = 50_000
+"""Cases whose words a worker reads out at once: about a second's work."""
 
 
 def main() -> None:
@@ -17,8 +25,12 @@ def main() -> None:
     tables.write(found.rejected, "data/rejected.parquet", REJECTED)
     corrections = tables.read("data/corrections.parquet", CORRECTIONS)
     heard = witnesses.transcripts(cases, corrections, tables.read("data/hearings.parquet", HEARINGS))
-    ranked = suspects.rank(found.valid, corrections, heard.of_all(found.valid), engine=executor.engine())
-    tables.write(ranked, "data/suspects.parquet", SUSPECTS)
+    written = tables.pieces(pa.Table.from_pandas(found.valid[list(TEXTS)], preserve_index=False), PIECE)
+    texts = pa.concat_tables(spread(wordings, written, engine=engine()))
+    shelf = Shelf(FOLDER / "validate")
+    ranked = suspects.rank(found.valid, corrections, heard.of_all(found.valid), texts=texts, shelf=shelf)
+    shelf.sweep()
+    tables.write(ranked.to_pandas(), "data/suspects.parquet", SUSPECTS)
     valid_sha256 = hashlib.sha256(Path("data/valid.parquet").read_bytes()).hexdigest()
     shares = quality.measure(found)
     report = quality.report(cases, found, shares, params.load(params.Gate), valid_sha256)

@@ -1,6 +1,7 @@
 """Suspect corrections: each sign is found, and a wrong one comes to the top."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from conftest import case_row, case_table
 from mondegreen import suspects, witnesses
+from mondegreen.shelf import Shelf
 
 TEXTS = (
     "the harbour was empty when we came back",
@@ -37,8 +39,15 @@ def rows(**changes: Any) -> list[dict[str, Any]]:
     return made
 
 
-def first(made: list[dict[str, Any]], corrections: pd.DataFrame = NO_CORRECTIONS, **named: Any) -> Any:
-    ranked = suspects.rank(case_table(made), corrections, **named)
+Heard = dict[str, dict[str, str]]
+
+
+def rank(made: list[dict[str, Any]], corrections: pd.DataFrame = NO_CORRECTIONS, heard: Heard | None = None) -> Any:
+    return suspects.rank(case_table(made), corrections, heard or {}).to_pandas()
+
+
+def first(made: list[dict[str, Any]], corrections: pd.DataFrame = NO_CORRECTIONS, heard: Heard | None = None) -> Any:
+    ranked = rank(made, corrections, heard)
     assert len(ranked) == len(made)
     assert ranked["score"].between(0, 1).all()
     assert ranked["score"].is_monotonic_decreasing
@@ -47,7 +56,7 @@ def first(made: list[dict[str, Any]], corrections: pd.DataFrame = NO_CORRECTIONS
 
 
 def test_honest_corrections_are_not_suspect():
-    ranked = suspects.rank(case_table(rows()), NO_CORRECTIONS)
+    ranked = suspects.rank(case_table(rows()), NO_CORRECTIONS, {})
     assert suspects.summary(ranked)["cases"] == 0
     assert suspects.warning(suspects.summary(ranked), len(ranked)) == []
 
@@ -70,7 +79,7 @@ def test_a_wrong_correction_comes_first(reason: str, changes: dict[str, Any]):
 def test_another_recogniser_hears_what_the_first_one_did():
     made = rows(corrected_transcript="she paints in an old orchard house south")
     original = made[7]["original_transcript"]
-    found = first(made, heard=[{"asr-2": original} if number == 7 else {} for number in range(24)])
+    found = first(made, heard={"case-00007": {"asr-2": original}})
     assert found["case_id"] == "case-00007"
     assert found["reasons"][0] == "second_opinion"
 
@@ -109,7 +118,7 @@ def test_what_else_was_heard():
     )
     table = case_table(made)
     others = witnesses.transcripts(table, corrections, hearings)
-    assert others.of_all(table) == [others.of(row) for row in table.to_dict("records")]
+    assert others.of_all(table) == {case["case_id"]: others.of(case) for case in table.to_dict("records")}
     assert others.of(made[0]) == {"ears": "kiss this guy 1", "whisper/small": "kiss a sky", "w2v": "kiss the pie"}
     assert others.of(made[1]) == {"asr-1": "kiss this guy 0"}
 
@@ -120,6 +129,20 @@ def test_versions_of_one_recogniser_are_one_family():
     assert witnesses.family("faster-whisper/small") == witnesses.family("transformers/openai/whisper-tiny") == "whisper"
     assert witnesses.family(None) == ""
     assert witnesses.family("7b") == "7b"
+
+
+def test_what_was_compared_before_counts_only_while_the_texts_nearby_are_the_same(tmp_path: Path):
+    shelf, made = Shelf(tmp_path), rows()
+    said, original = "corrected_transcript", "original_transcript"
+    changes = [(7, said, f"{TEXTS[2]} south"), (8, original, "nobody knows"), (7, said, "nobody knows"), (20, said, "")]
+    for number, column, text in changes:
+        made[number][column] = text
+        anew = suspects.rank(case_table(made), NO_CORRECTIONS, {})
+        for _ in range(2):
+            assert suspects.rank(case_table(made), NO_CORRECTIONS, {}, shelf=shelf) == anew
+    for kept in tmp_path.iterdir():
+        kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+    assert suspects.rank(case_table(made), NO_CORRECTIONS, {}, shelf=shelf) == anew
 
 
 def misheard(text: str, rng: random.Random, share: float) -> str:
@@ -134,24 +157,23 @@ def test_a_second_opinion_finds_more_wrong_corrections():
     words = " ".join(TEXTS).split()
     texts = [" ".join(rng.choice(words) for _ in range(rng.randrange(9, 16))) for _ in range(120)]
     wrong = set(rng.sample(range(120), 10))
-    made, opinions = [], list[dict[str, str]]()
+    made, opinions = [], Heard()
     for number, text in enumerate(texts):
         said = " ".join(text.split()[: len(text.split()) * 2 // 3]) if number in wrong else text
         original = misheard(text, rng, 0.5)
         made.append(case_row(number, corrected_transcript=said, original_transcript=original, duration=len(text) / 14))
-        opinions.append({"whisper": misheard(text, rng, 0.1)})
+        opinions[made[-1]["case_id"]] = {"whisper": misheard(text, rng, 0.1)}
 
-    def found(heard: list[dict[str, str]]) -> int:
-        first = suspects.rank(case_table(made), NO_CORRECTIONS, heard)["case_id"][:10]
+    def found(heard: Heard) -> int:
+        first = rank(made, heard=heard)["case_id"][:10]
         return sum(int(case_id.removeprefix("case-")) in wrong for case_id in first)
 
     assert found(opinions) >= 8
-    assert found(opinions) > found([])
+    assert found(opinions) > found({})
 
 
 def test_a_recogniser_that_hears_the_correction_speaks_for_it():
     made = rows(corrected_transcript="zigzag jukebox hymn by pyx", model_confidence=1.0)
     accused = first(made)
-    heard = [{"asr-2": "zigzag jukebox hymn by pyx"} if number == 7 else {} for number in range(24)]
-    ranked = suspects.rank(case_table(made), NO_CORRECTIONS, heard).set_index("case_id")
+    ranked = rank(made, heard={"case-00007": {"asr-2": "zigzag jukebox hymn by pyx"}}).set_index("case_id")
     assert (accused["case_id"], ranked.loc["case-00007", "score"]) == ("case-00007", 0)

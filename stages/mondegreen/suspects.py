@@ -5,24 +5,23 @@ signs make a strong one. Where another recogniser hears the correction, what the
 Nothing is rejected for it: it is an order in which a person looks again.
 """
 
-import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from rapidfuzz import fuzz, process
+import pyarrow.compute as pc
+from rapidfuzz import fuzz
 
-from mondegreen.executor import spread
 from mondegreen.methods import by_people
-from mondegreen.numerals import read_out, tokens
-from mondegreen.tables import among, in_order, pieces
+from mondegreen.neighbours import fits
+from mondegreen.shelf import Shelf
+from mondegreen.tables import among, place
 from mondegreen.text import normalise
-
-Strengths = npt.NDArray[np.float64]
-Texts = npt.NDArray[np.object_]
+from mondegreen.wordings import TEXTS, Strengths, alike, wordings
 
 SIGNS = {
     "speaking_rate": "far more or fewer characters per second than people say in this data",
@@ -37,36 +36,35 @@ SIGNS = {
 SUSPECT = 0.7
 """The score from which a correction is counted as suspect."""
 
-CHANCE = 0.45
-"""How alike (0..1, `rapidfuzz.fuzz.ratio`) two texts are that have nothing to do with each other."""
-
-_TEXTS = ("corrected_transcript", "original_transcript", "language")
-_PIECE = 50_000
-"""Cases whose words a worker reads out at once: about a second's work."""
-_DIGIT = re.compile(r"\d")
-_NEIGHBOURS = 3
 _MIN_CASES = 20  # with fewer there is no usual rate to be off
 _SHORT = 8  # characters: of shorter texts nothing can be said from how alike they are
 
 
 def rank(
-    cases: pd.DataFrame, corrections: pd.DataFrame, heard: Sequence[dict[str, str]] = (), *, engine: str = "local"
-) -> pd.DataFrame:
+    cases: pd.DataFrame,
+    corrections: pd.DataFrame,
+    heard: Mapping[str, Mapping[str, str]],
+    *,
+    texts: pa.Table | None = None,
+    shelf: Shelf | None = None,
+) -> pa.Table:
     """Return `case_id, score, reasons`, one row per case, most suspect first.
 
     `cases` are corrected cases with the columns of cases.parquet, `corrections` all corrections ever made, `heard` has,
-    per case, what other recognisers made of its sound (see `witnesses.transcripts`). `reasons` are the names of the
-    `SIGNS` that weigh at least 0.1, strongest first.
+    by case_id, what other recognisers made of its sound (see `witnesses.transcripts`). `reasons` are the names of the
+    `SIGNS` that weigh at least 0.1, strongest first. With their `texts` (see `wordings`) at hand, the columns `TEXTS`
+    are not needed; on the `shelf` lies what of the last build still holds.
     """
-    cases = cases.reset_index(drop=True)
-    said, original = _words(cases, engine)
-    common = _alike(said, original)
-    against, in_favour = _opinions(said, original, heard)
+    if texts is None:
+        texts = wordings(pa.Table.from_pandas(cases[list(TEXTS)], preserve_index=False))
+    said, original = (pc.utf8_length(texts[name]).to_numpy().astype(np.int64) for name in ("said", "heard"))
+    common = texts["common"].to_numpy()
+    against, in_favour = _opinions(cases, texts, heard)
     signs = {
-        "speaking_rate": _speaking_rate(cases, said),
+        "speaking_rate": _speaking_rate(cases, texts["letters"].to_numpy()),
         "words_dropped": _words_dropped(said, original),
-        "nothing_in_common": _nothing_in_common(cases, said, original, common),
-        "text_of_a_neighbour": _text_of_a_neighbour(cases, said, original, common),
+        "nothing_in_common": np.where(np.minimum(said, original) >= _SHORT, (1 - common) ** 2 * _sure(cases), 0.0),
+        "text_of_a_neighbour": np.where(said >= _SHORT, fits(cases, texts, shelf), 0.0),
         "second_opinion": against,
         "annotators_apart": _annotators_apart(cases, corrections),
     }
@@ -74,27 +72,25 @@ def rank(
     of_the_text = [name not in ("second_opinion", "annotators_apart") for name in SIGNS]
     strengths[:, of_the_text] *= (1 - in_favour)[:, np.newaxis]
     score = (1 - (1 - strengths).prod(axis=1)).round(6)
-    ranked = pd.DataFrame({"case_id": cases["case_id"], "score": score, "reasons": _reasons(strengths)})
-    return in_order(ranked.assign(rest=-score), ["rest", "case_id"], ignore_index=True).drop(columns="rest")
+    ids = pa.array(cases["case_id"], pa.string())
+    ranked = pa.table({"case_id": ids, "score": score, "reasons": _reasons(strengths)})
+    return ranked.sort_by([("score", "descending"), ("case_id", "ascending")])
 
 
-def _reasons(strengths: Strengths) -> list[list[str]]:
+def _reasons(strengths: Strengths) -> pa.ListArray:
     """Return the names of the signs that weigh, row by row, strongest first."""
-    names = list(SIGNS)
-    found: list[list[str]] = [[] for _ in range(len(strengths))]
-    weigh = np.flatnonzero((strengths >= 0.1).any(axis=1))
-    for index, row in zip(weigh, np.argsort(-strengths[weigh], axis=1, kind="stable"), strict=True):
-        found[index] = [names[sign] for sign in row if strengths[index, sign] >= 0.1]
-    return found
+    order = np.argsort(-strengths, axis=1, kind="stable")
+    weigh = np.take_along_axis(strengths, order, axis=1) >= 0.1
+    ends = np.concatenate([[0], weigh.sum(axis=1).cumsum()])
+    names = pa.array(SIGNS, pa.string()).take(pa.array(order[weigh]))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), names)
 
 
-def summary(ranked: pd.DataFrame) -> dict[str, Any]:
+def summary(ranked: pa.Table) -> dict[str, Any]:
     """Return how many corrections are suspect (a score of `SUSPECT` or more), and for which reasons."""
-    found = ranked.loc[ranked["score"] >= SUSPECT, "reasons"].explode().value_counts()
-    return {
-        "cases": int((ranked["score"] >= SUSPECT).sum()),
-        "reasons": {name: int(found.get(name, 0)) for name in SIGNS},
-    }
+    found = ranked.filter(pc.greater_equal(ranked["score"], SUSPECT))
+    counts = Counter(pc.list_flatten(found["reasons"]).to_pylist())
+    return {"cases": len(found), "reasons": {name: counts[name] for name in SIGNS}}
 
 
 def warning(found: dict[str, Any], total: int) -> list[str]:
@@ -104,45 +100,11 @@ def warning(found: dict[str, Any], total: int) -> list[str]:
     return [f"{found['cases']} of {total} valid corrections are suspect: data/suspects.parquet says which, and why"]
 
 
-def _words(cases: pd.DataFrame, engine: str) -> tuple[Texts, Texts]:
-    """Return the corrections and the transcripts under `basic-1`, numbers read out: "25" is "twenty five"."""
-    texts = pa.Table.from_pandas(cases[list(_TEXTS)], preserve_index=False)
-    said, heard = zip(*spread(_plain, pieces(texts, _PIECE), engine=engine), strict=True)
-    return np.concatenate(said), np.concatenate(heard)
-
-
-def _plain(texts: pa.Table) -> tuple[Texts, Texts]:
-    said, heard = [], []
-    for corrected, original, language in zip(*(texts[name].to_pylist() for name in _TEXTS), strict=True):
-        both = [normalise(text, language) for text in (corrected, original)]
-        if _DIGIT.search(both[0]) or _DIGIT.search(both[1]):
-            spoken = read_out(tokens(corrected, language), tokens(original, language), language)
-            both = [" ".join(words) for words in spoken]
-        said.append(both[0])
-        heard.append(both[1])
-    return np.array(said, object), np.array(heard, object)
-
-
-def _lengths(texts: Texts) -> npt.NDArray[np.int64]:
-    return np.fromiter(map(len, texts), np.int64, len(texts))
-
-
-def _alike(one: Texts, other: Texts) -> Strengths:
-    """Return how much two texts have in common, pair by pair: 0 no more than by chance, 1 they are equal."""
-    ratio = process.cpdist(one, other, scorer=fuzz.ratio, dtype=np.float64, workers=-1) / 100
-    return _beyond_chance(ratio)
-
-
-def _beyond_chance(ratio: Strengths) -> Strengths:
-    return np.clip((ratio - CHANCE) / (1 - CHANCE), 0, 1)
-
-
-def _speaking_rate(cases: pd.DataFrame, said: Texts) -> Strengths:
+def _speaking_rate(cases: pd.DataFrame, letters: npt.NDArray[np.int64]) -> Strengths:
     """Return how far the rate is off: from 2.5 robust standard deviations (1.4826 times the MAD) of its log, to 6.
 
     Nobody speaks that fast, but a clip may hold a pause: slow counts half.
     """
-    letters = np.array([len(text) - text.count(" ") for text in said], np.float64)
     seconds = cases["duration"].to_numpy(np.float64)
     known = (letters > 0) & (seconds > 0)
     if known.sum() < _MIN_CASES:
@@ -155,59 +117,43 @@ def _speaking_rate(cases: pd.DataFrame, said: Texts) -> Strengths:
     return np.where(known, off, 0.0)
 
 
-def _words_dropped(said: Texts, original: Texts) -> Strengths:
+def _words_dropped(said: npt.NDArray[np.int64], original: npt.NDArray[np.int64]) -> Strengths:
     """Return how much longer one text is than the other: from twice, to four times; a few letters do not count."""
-    one, other = _lengths(said), _lengths(original)
-    ratio = np.abs(np.log2((one + 8.0) / (other + 8.0)))
-    return np.where((one > 0) & (other > 0), np.clip(ratio - 1, 0, 1), 0.0)
+    ratio = np.abs(np.log2((said + 8.0) / (original + 8.0)))
+    return np.where((said > 0) & (original > 0), np.clip(ratio - 1, 0, 1), 0.0)
 
 
-def _nothing_in_common(cases: pd.DataFrame, said: Texts, original: Texts, common: Strengths) -> Strengths:
-    """Return how little of the text was heard, as far as the recogniser was sure compared with its other cases."""
-    both = np.minimum(_lengths(said), _lengths(original)) >= _SHORT
-    sure = cases.groupby("model_version", dropna=False)["model_confidence"].rank(pct=True).fillna(0.5)
-    return np.where(both, (1 - common) ** 2 * sure.to_numpy(np.float64), 0.0)
+def _sure(cases: pd.DataFrame) -> Strengths:
+    """Return how sure the recogniser was, as a share of its other cases that it was less sure of."""
+    models, _ = pd.factorize(cases["model_version"])
+    sure = cases["model_confidence"].groupby(models).rank(pct=True)
+    return sure.fillna(0.5).to_numpy(np.float64)
 
 
-def _text_of_a_neighbour(cases: pd.DataFrame, said: Texts, original: Texts, common: Strengths) -> Strengths:
-    """Return how much better the text fits what was heard in a clip nearby than what was heard in its own."""
-    best = np.zeros(len(cases))
-    letters, heard = _lengths(said), _lengths(original)
-    for group in ("recording_id", "speaker_id"):
-        names = [group, "start", "recorded_at", "case_id"]
-        known = in_order(cases.loc[cases[group].notna(), names], names)
-        index, key = known.index.to_numpy(), known[group].to_numpy()
-        for step in range(1, _NEIGHBOURS + 1):
-            near = np.flatnonzero(key[step:] == key[:-step])
-            for here, there in ((index[near], index[near + step]), (index[near + step], index[near])):
-                shorter = np.minimum(letters[here], heard[there])
-                most = _beyond_chance(2 * shorter / np.maximum(1, letters[here] + heard[there]))  # of their lengths
-                hopeful = most > common[here] + best[here]
-                here, there = here[hopeful], there[hopeful]
-                fits = _alike(said[here], original[there])
-                better = np.where(said[here] == said[there], 0.0, fits - common[here])
-                best[here] = np.maximum(best[here], better)  # `here` names no case twice
-    return np.where(letters >= _SHORT, np.clip(best, 0, 1), 0.0)
-
-
-def _opinions(said: Texts, original: Texts, heard: Sequence[dict[str, str]]) -> tuple[Strengths, Strengths]:
+def _opinions(
+    cases: pd.DataFrame, texts: pa.Table, heard: Mapping[str, Mapping[str, str]]
+) -> tuple[Strengths, Strengths]:
     """Return how far other recognisers' texts speak against the correction, and how far for it, at most.
 
     Against it: they are more like the transcript. For it: they are the correction, and not the transcript.
     """
-    rows = [(i, normalise(text)) for i, texts in enumerate(heard) for text in texts.values() if said[i]]
-    against, in_favour = np.zeros(len(said)), np.zeros(len(said))
-    if rows:
-        index, texts = np.array([i for i, _ in rows]), np.array([text for _, text in rows], object)
-        to_original, to_said = _alike(texts, original[index]), _alike(texts, said[index])
-        np.maximum.at(against, index, np.clip(to_original - to_said, 0, 1))
-        np.maximum.at(in_favour, index, np.where(to_said > to_original, to_said**2, 0))
+    against, in_favour = np.zeros(len(cases)), np.zeros(len(cases))
+    rows = [(case_id, normalise(text)) for case_id, found in heard.items() for text in found.values()]
+    index, there = place(pd.Series([case_id for case_id, _ in rows], dtype="str"), cases["case_id"])
+    opinion = np.array([text for _, text in rows], object)[there]
+    index = index[there]
+    said, original = (np.array(texts[name].take(pa.array(index)).to_pylist(), object) for name in ("said", "heard"))
+    some = said != ""
+    index, opinion, said, original = index[some], opinion[some], said[some], original[some]
+    to_original, to_said = alike(opinion, original), alike(opinion, said)
+    np.maximum.at(against, index, np.clip(to_original - to_said, 0, 1))
+    np.maximum.at(in_favour, index, np.where(to_said > to_original, to_said**2, 0))
     return against, in_favour
 
 
 def _annotators_apart(cases: pd.DataFrame, corrections: pd.DataFrame) -> Strengths:
     """Return how different the texts are that people stand by."""
-    disputed = cases["conflicting_corrections"].to_numpy() > 0
+    disputed = (cases["conflicting_corrections"] > 0).to_numpy(bool)
     asked = among(corrections["case_id"], cases.loc[disputed, "case_id"])
     human = corrections[asked & by_people(corrections["method"]) & ~corrections["undone"]]
     last = human.drop_duplicates(["case_id", "author"], keep="last")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mondegreen.tables import among
@@ -31,17 +30,15 @@ class Witnesses:
         both = {**spans, **sound, **self.proposed.get(case["case_id"], {})}
         return {model: text for model, text in both.items() if family(model) != family(case["model_version"])}
 
-    def of_all(self, cases: pd.DataFrame) -> list[dict[str, str]]:
-        """Return `of` each of the cases, in their order."""
+    def of_all(self, cases: pd.DataFrame) -> dict[str, dict[str, str]]:
+        """Return `of` each of the cases of which there is any, by case_id."""
         sounds = pd.Series([key[0] for key in self.heard if len(key) == 1], dtype="str")
         takes = pd.Series([key[0] for key in self.heard if len(key) > 1], dtype="str")
         some = among(cases["case_id"], pd.Series(list(self.proposed), dtype="str"))
         some |= among(cases["audio_sha256"], sounds) | among(cases["pcm_sha256"], sounds)
         some |= among(cases["recording_id"], takes)
-        found: list[dict[str, str]] = [{} for _ in range(len(cases))]
-        for index, case in zip(np.flatnonzero(some), cases.loc[some, ASKED].to_dict("records"), strict=True):
-            found[index] = self.of(case)
-        return found
+        found = {case["case_id"]: self.of(case) for case in cases.loc[some, ASKED].to_dict("records")}
+        return {case_id: texts for case_id, texts in found.items() if texts}
 
 
 def transcripts(found: pd.DataFrame, ranked: pd.DataFrame, hearings: pd.DataFrame | None = None) -> Witnesses:

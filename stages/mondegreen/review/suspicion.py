@@ -57,9 +57,9 @@ def suspicion(inbox: Path) -> Suspicion:
     corrected = cases[by_people(cases["correction_method"]) & ~cases["withdrawn"]].reset_index(drop=True)
     heard = witnesses.transcripts(cases, ranked, hearings)
     found = suspects.rank(corrected, ranked, heard.of_all(corrected))
-    shown = found[found["reasons"].map(len) > 0]
-    rows = zip(shown["case_id"], shown["score"], shown["reasons"], strict=True)
-    return Suspicion({case_id: (score, tuple(reasons)) for case_id, score, reasons in rows}, inbox, root, stamp)
+    rows = zip(*(found[name].to_pylist() for name in found.column_names), strict=True)
+    shown = {case_id: (score, tuple(reasons)) for case_id, score, reasons in rows if reasons}
+    return Suspicion(shown, inbox, root, stamp)
 
 
 def _stamp(root: Path) -> Stamp:
