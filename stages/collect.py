@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mondegreen import batches, cases, executor, log, params, performance, tables, utterances
+from mondegreen import batches, cases, executor, log, params, parts, performance, tables, utterances
 from mondegreen.errors import DataError
 from mondegreen.measured import measured
 from mondegreen.precision import precision
@@ -108,8 +108,10 @@ def main() -> None:
     ranked = cases.rank(events)
     folded = cases.fold(events, ranked, batches.audio_index(RAW))
     found = with_figures(folded, ranked, settings.normaliser, shelf)
+    at, _ = tables.place(found["event_id"], events["failure"]["event_id"])
+    count = -(-len(events["failure"]) // parts.SIZE)
+    parts.write_rows(found, at // parts.SIZE, count, "data/cases.parquet", CASES, shelf=shelf)
     shelf.sweep()
-    tables.write(found, "data/cases.parquet", CASES)
     spoken = utterances.gather(events, batches.audio_index(RAW), settings.normaliser)
     tables.write(spoken, "data/utterances.parquet", UTTERANCES)
     tables.write(ranked, "data/corrections.parquet", CORRECTIONS)

@@ -1,14 +1,27 @@
 """Stage `split`: valid cases are selected, and assigned to train, validation and test so that nothing leaks."""
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mondegreen import ledger, params, replay, splitting, tables
+from mondegreen import ledger, params, parts, replay, splitting, tables
 from mondegreen.pairs import REASON, repeated_pairs, with_keys
 from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, RETENTION, SPLITS, UTTERANCES, VALID
+from mondegreen.shelf import FOLDER, Shelf
 from mondegreen.stage import run
 from mondegreen.unlabelled import unlabelled
+
+
+def _numbers(case_ids: pd.Series) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the part of each row, and how many parts there are: those of valid, behind them what is not valid."""
+    valid = tables.read("data/valid.parquet", VALID, columns=["case_id"])["case_id"]
+    at, known = tables.place(case_ids, valid)
+    numbers = parts.numbers("data/valid.parquet")
+    count = len(tables.files("data/valid.parquet"))
+    found = np.where(known, numbers[at], count + np.cumsum(~known) // parts.SIZE)
+    return found, max(count, int(found.max()) + 1)
 
 
 def main() -> None:
@@ -43,7 +56,9 @@ def main() -> None:
         extra = unlabelled(cases, rows, min_shared_words=settings.min_shared_words, require_audio=require_audio)
         uncorrected = len(extra)
         rows = pd.concat([rows, extra.assign(origin=FAILURE)], ignore_index=True)
-    tables.write(rows, "data/splits.parquet", SPLITS)
+    shelf = Shelf(FOLDER / "split")
+    parts.write_rows(rows, *_numbers(rows["case_id"]), "data/splits.parquet", SPLITS, shelf=shelf)
+    shelf.sweep()
     reasons = {REASON: repeated, replay.REASON: retained}
     more = [valid.loc[which, ["case_id"]].assign(reason=reason) for reason, which in reasons.items()]
     tables.write(pd.concat([found.left_out, *more]).sort_values("case_id"), "data/left_out.parquet", LEFT_OUT)

@@ -1,11 +1,8 @@
 """Stage `validate`: a candidate passes all rules, or is rejected with every reason; suspect ones are ranked."""
 
-import hashlib
-from pathlib import Path
-
 import pyarrow as pa
 
-from mondegreen import params, quality, suspects, tables, witnesses
+from mondegreen import params, parts, quality, suspects, tables, witnesses
 from mondegreen.executor import engine, spread
 from mondegreen.schemas import CASES, CORRECTIONS, HEARINGS, REJECTED, SUSPECTS, UTTERANCES, VALID
 from mondegreen.shelf import FOLDER, Shelf
@@ -21,17 +18,19 @@ def main() -> None:
     require_audio = params.load(params.Export).require_audio
     cases = tables.read("data/cases.parquet", CASES)
     found = quality.sort_out(quality.candidates(cases), params.load(params.Validate), require_audio=require_audio)
-    tables.write(found.valid, "data/valid.parquet", VALID)
+    shelf = Shelf(FOLDER / "validate")
+    numbers = parts.numbers("data/cases.parquet")
+    of_valid = numbers[tables.place(found.valid["case_id"], cases["case_id"])[0]]
+    parts.write_rows(found.valid, of_valid, numbers[-1] + 1, "data/valid.parquet", VALID, shelf=shelf)
     tables.write(found.rejected, "data/rejected.parquet", REJECTED)
     corrections = tables.read("data/corrections.parquet", CORRECTIONS)
     heard = witnesses.transcripts(cases, corrections, tables.read("data/hearings.parquet", HEARINGS))
     written = tables.pieces(pa.Table.from_pandas(found.valid[list(TEXTS)], preserve_index=False), PIECE)
     texts = pa.concat_tables(spread(wordings, written, engine=engine()))
-    shelf = Shelf(FOLDER / "validate")
     ranked = suspects.rank(found.valid, corrections, heard.of_all(found.valid), texts=texts, shelf=shelf)
     shelf.sweep()
     tables.write(ranked.to_pandas(), "data/suspects.parquet", SUSPECTS)
-    valid_sha256 = hashlib.sha256(Path("data/valid.parquet").read_bytes()).hexdigest()
+    valid_sha256 = tables.sha256("data/valid.parquet")
     shares = quality.measure(found)
     report = quality.report(cases, found, shares, params.load(params.Gate), valid_sha256)
     report["suspects"] = suspects.summary(ranked)

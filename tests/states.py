@@ -101,7 +101,7 @@ class States:
 
     def sizes(self) -> dict[str, int]:
         made = self.root / "made/splits.parquet"
-        return pd.read_parquet(made, columns=["split"])["split"].value_counts().to_dict() if made.is_file() else {}
+        return pd.read_parquet(made, columns=["split"])["split"].value_counts().to_dict() if made.exists() else {}
 
     def clone(self, path: Path) -> "States":
         """Return a clone, by another person."""

@@ -26,7 +26,7 @@ _SETTLED = 2.0
 
 
 class Shelf:
-    """Kept tables in `folder`; `sweep` removes those that this build neither read nor wrote."""
+    """Kept tables in `folder`, one for each stage; `sweep` removes those that this build neither read nor wrote."""
 
     def __init__(self, folder: Path = FOLDER, *, dated: bool = False) -> None:
         """Use `folder`, which is made with the first table; `dated` is for who only looks, see `digest`."""
@@ -43,17 +43,16 @@ class Shelf:
             before = _identity(content.fileno())
             key = key_of(before)
             self._used.add(key)
-            if self._dated and (known := self._known(key)):
+            if self._dated and (known := self.content(key)):
                 return known
             found = hashlib.file_digest(content, "sha256").digest()
             if before == _identity(content.fileno()) and _age(content.fileno()) > _SETTLED:
-                self._keep(key, found)
+                self.keep(key, found)
         return found
 
     def get(self, key: str, columns: Sequence[str] | None = None) -> pa.Table | None:
         """Return the table under `key`, or some `columns` of it; None where there is none, or it is damaged."""
-        self._used.add(key)
-        content = self._known(key)
+        content = self.content(key)
         if content is None:
             return None
         found: pa.Table = pq.read_table(pa.BufferReader(content), columns=columns)
@@ -61,10 +60,9 @@ class Shelf:
 
     def put(self, key: str, table: pa.Table) -> None:
         """Keep a table under `key`: it appears whole or not at all. Where nothing can be written, nothing is kept."""
-        self._used.add(key)
         content = pa.BufferOutputStream()
         pq.write_table(table, content, compression="zstd", compression_level=1)
-        self._keep(key, content.getvalue())
+        self.keep(key, content.getvalue())
 
     def table(self, key: str, make: Callable[[], pa.Table]) -> pa.Table:
         """Return the table under `key`, made and kept where there is none."""
@@ -83,8 +81,9 @@ class Shelf:
             if path.name not in self._used and not path.is_dir():
                 path.unlink(missing_ok=True)
 
-    def _known(self, key: str) -> bytes | None:
+    def content(self, key: str) -> bytes | None:
         """Return the very bytes that were kept under `key`, or None."""
+        self._used.add(key)
         try:
             with (self.folder / key).open("rb") as file:
                 checksum, content = file.read(_CHECKSUM), file.read()
@@ -92,7 +91,9 @@ class Shelf:
             return None
         return content if hashlib.sha256(content).digest() == checksum else None
 
-    def _keep(self, key: str, content: bytes | pa.Buffer) -> None:
+    def keep(self, key: str, content: bytes | pa.Buffer) -> None:
+        """Keep bytes under `key`, as `put` keeps a table."""
+        self._used.add(key)
         hidden = self.folder / f".{uuid.uuid4().hex}.new"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

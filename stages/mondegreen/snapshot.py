@@ -11,7 +11,7 @@ import yaml
 
 from mondegreen import erasures, repository
 from mondegreen.errors import DataError, RepositoryError
-from mondegreen.objects import Output, Store
+from mondegreen.objects import FOLDER, Output, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +107,17 @@ class Snapshot:
                     raise RepositoryError(f"{path} of {self.name} cannot be had: {error}") from error
         raise RepositoryError(f"{self.name} has no {path}: it was not built there")
 
+    def files(self, path: str) -> list[Path]:
+        """Return local, intact copies of the files of a table, in their order: its parts, or the one file that it is.
+
+        Raises as `file` does.
+        """
+        if not self.commit and (self.root / path).is_dir():
+            return sorted((self.root / path).glob("*.parquet"))
+        output = self.lasting.get(path)
+        parts = self.store.listing(output) if output and output.md5.endswith(FOLDER) else []
+        return [self.file(name) for name in sorted(part.path for part in parts) or [path]]
+
     def has(self, path: str) -> bool:
         """Tell whether this state has a file or folder that DVC keeps, wherever its data is."""
         return path in self.outputs
@@ -119,12 +130,14 @@ class Snapshot:
         import pyarrow as pa  # half a second, which who only asks for hashes does not wait
         import pyarrow.parquet as pq
 
-        file = self.file(path)
-        try:
-            known = [name for name in columns if name in pq.read_schema(file).names]
-            frame: pd.DataFrame = pq.read_table(file, columns=known).to_pandas()
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path} of {self.name} cannot be read ({str(error)[:200]})") from error
+        parts = []
+        for file in self.files(path):
+            try:
+                known = [name for name in columns if name in pq.read_schema(file).names]
+                parts.append(pq.read_table(file, columns=known))
+            except (OSError, pa.ArrowException) as error:
+                raise DataError(f"{path} of {self.name} cannot be read ({str(error)[:200]})") from error
+        frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
         return frame.reindex(columns=list(columns))
 
     def _tracked_batches(self) -> list[str]:

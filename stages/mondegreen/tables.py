@@ -4,6 +4,7 @@ The same table always makes the same bytes: fixed Parquet options, no pandas met
 (processors differ in the last bit of vectorised maths), no clock.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -75,31 +76,74 @@ def read(
     missing, is no Parquet file or breaks a rule of the table.
     """
     table = table if columns is None else table.of(columns)
+    return table.check(frame(load(path, only, None if columns is None else table.arrow.names)))
+
+
+def load(path: str | Path, only: pc.Expression | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return what `read` returns, unchecked, as Arrow columns."""
     try:
-        arrow = pq.read_table(path, filters=only, columns=None if columns is None else table.arrow.names)
+        return pa.concat_tables([pq.read_table(file, filters=only, columns=columns) for file in files(path)])
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({str(error)[:200]}): run 'dvc repro' or 'dvc checkout'") from error
-    return table.check(arrow.to_pandas(types_mapper=_PANDAS.get))
 
 
-def write(frame: pd.DataFrame, path: str | Path, table: Table) -> None:
-    """Write a table; raises `DataError` when it breaks one of its rules."""
+def files(path: str | Path) -> list[Path]:
+    """Return the files of a table in their order: its parts (see `mondegreen.parts`), or the one file that it is."""
+    path = Path(path)
+    return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a table's bytes, one file after the other."""
+    digest = hashlib.sha256()
+    for file in files(path):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def frame(columns: pa.Table) -> pd.DataFrame:
+    """Return Arrow columns as `read` does."""
+    found: pd.DataFrame = columns.to_pandas(types_mapper=_PANDAS.get)
+    return found
+
+
+def arrow(frame: pd.DataFrame, table: Table) -> pa.Table:
+    """Return a checked table as Arrow columns, floats rounded; raises `DataError` when it breaks one of its rules."""
     checked = table.check(frame)
     floats = checked.select_dtypes("float64")
     checked = checked.assign(**floats.round(DIGITS))
-    arrow = pa.Table.from_pandas(checked, schema=table.arrow, preserve_index=False)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    hidden = target.with_name(f".{target.name}.new")
+    return pa.Table.from_pandas(checked, schema=table.arrow, preserve_index=False)
+
+
+def encode(columns: pa.Table, table: Table) -> pa.Buffer:
+    """Return the bytes of a Parquet file: the same for the same rows."""
+    sink = pa.BufferOutputStream()
     pq.write_table(
-        arrow.replace_schema_metadata(None).combine_chunks(),  # pages end where chunks end
-        hidden,
+        columns.cast(table.arrow).replace_schema_metadata(None).combine_chunks(),  # pages end where chunks end
+        sink,
         compression="zstd",
         compression_level=3,
         row_group_size=ROW_GROUP,
         version="2.6",
         store_schema=False,
     )
+    return sink.getvalue()
+
+
+def digest(columns: pa.Table) -> str:
+    """Return a SHA-256 of Arrow columns: equal only where names, types and values are."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, columns.schema) as stream:
+        stream.write_table(columns.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+def write(frame: pd.DataFrame, path: str | Path, table: Table) -> None:
+    """Write a table; raises `DataError` when it breaks one of its rules."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hidden = target.with_name(f".{target.name}.new")
+    hidden.write_bytes(encode(arrow(frame, table), table))
     hidden.replace(target)
 
 

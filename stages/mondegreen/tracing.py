@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mondegreen import batches, cases, log, params, repository, snapshot, spool, versions
+from mondegreen import batches, cases, log, params, repository, snapshot, spool, tables, versions
 from mondegreen.components import KEYS, link_keys
 from mondegreen.errors import DataError
 from mondegreen.events import FIELDS
-from mondegreen.objects import Store
+from mondegreen.objects import Output, Store
 from mondegreen.rules import RULES
 from mondegreen.shelf import FOLDER, Shelf
 from mondegreen.snapshot import TAG
@@ -201,11 +201,11 @@ def _row(root: Path, path: str, case_id: str, columns: Sequence[str]) -> dict[st
 
 def _rows(root: Path, path: str, key: str, value: str, columns: Sequence[str]) -> list[dict[str, Any]]:
     """Return the rows of a table of the work tree whose `key` is `value`; none where it is not built."""
-    if not (root / path).is_file():
-        return []
-    here = set(pq.read_schema(root / path).names)  # a table may have been made before a column was
-    found = pq.read_table(root / path, columns=[name for name in columns if name in here], filters=[(key, "==", value)])
-    rows: list[dict[str, Any]] = found.to_pylist()
+    rows: list[dict[str, Any]] = []
+    for file in tables.files(root / path) if (root / path).exists() else ():
+        here = set(pq.read_schema(file).names)  # a table may have been made before a column was
+        known = [name for name in columns if name in here]
+        rows += pq.read_table(file, columns=known, filters=[(key, "==", value)]).to_pylist()
     return rows
 
 
@@ -223,7 +223,7 @@ def _component(root: Path, case: dict[str, Any]) -> dict[str, Any]:
     size = len(table)
     shared = [pc.field(kind) == case[kind] for kind in KEYS[:-1] if (case[kind] or "").strip()]
     valid = root / "data/valid.parquet"
-    if shared and valid.is_file():
+    if shared and valid.exists():
         others = reduce(or_, shared) & ~pc.field("case_id").isin(pa.array(table["case_id"], pa.string()))
         table = pd.concat([table, _linked(valid, others, text=long)], ignore_index=True)
     keys = link_keys(table, min_shared_words=words)
@@ -278,13 +278,15 @@ def _releases(root: Path, case_id: str) -> list[dict[str, str]]:
         rows = pq.read_table(path, columns=["split"], filters=[("case_id", "==", case_id)])
         return str(rows["split"][0]) if len(rows) else ""
 
+    parts = [[part.md5 for part in store.listing(Output(_SPLITS, md5, 0))] if md5 else [] for md5 in hashes]
     with ThreadPoolExecutor(_JOBS) as pool:
-        unique = sorted({md5 for md5 in hashes if md5})
+        unique = sorted({md5 for found in parts for md5 in found})  # releases share most of them
         splits = dict(zip(unique, pool.map(split, unique), strict=True))
     return [
-        {"version": tag.removeprefix(TAG), "split": splits[md5]}
-        for tag, md5 in zip(tags, hashes, strict=True)
-        if splits.get(md5)
+        {"version": tag.removeprefix(TAG), "split": where}
+        for tag, found in zip(tags, parts, strict=True)
+        for where in map(splits.__getitem__, found)
+        if where
     ]
 
 
@@ -313,7 +315,7 @@ def _unknown(root: Path, case_id: str, events: list[dict[str, Any]]) -> DataErro
     from rapidfuzz import process
 
     path = root / "data/cases.parquet"
-    known = pq.read_table(path, columns=["case_id"])["case_id"].to_pylist() if path.is_file() else []
+    known = pq.read_table(path, columns=["case_id"])["case_id"].to_pylist() if path.exists() else []
     known += [event["case_id"] for event in _inbox(root) if event["event"] == "failure"]
     near = [name for name in known if name.startswith(case_id)][:_NEAR]
     near += [name for name, _, _ in process.extract(case_id, known, limit=_NEAR, score_cutoff=60) if name not in near]

@@ -1,0 +1,97 @@
+"""Parts: a table as a folder of Parquet files, each of at most `SIZE` cases, that go through the stages by themselves.
+
+    data/cases.parquet/00000.parquet, 00001.parquet, …
+
+A part whose inputs are what they were is not made again: it comes from the shelf, under a key that names them all.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mondegreen import tables
+from mondegreen.executor import spread
+from mondegreen.shelf import Shelf, key_of
+from mondegreen.tables import Table
+
+SIZE = 50_000
+"""Cases of a part, at most: about a second's work for each of the heavier steps."""
+
+Work = TypeVar("Work")
+
+
+def each(
+    work: Callable[[Work], pa.Table],
+    piece: Callable[[int], Work],
+    keys: Sequence[str],
+    *,
+    shelf: Shelf,
+    engine: str = "local",
+) -> list[pa.Table]:
+    """Return `work(piece(i))` for each of the `keys`: from the shelf, or made on all cores and kept under its key.
+
+    `work` must be a function of a module, and its result one of the piece, which the key has to name, code included.
+    """
+    found = [shelf.get(key) for key in keys]
+    missing = [number for number, table in enumerate(found) if table is None]
+    for number, made in zip(missing, spread(work, map(piece, missing), engine=engine), strict=True):
+        shelf.put(keys[number], made)
+        found[number] = made
+    return [table for table in found if table is not None]
+
+
+def write(
+    path: str | Path, table: Table, keys: Sequence[str], make: Callable[[int], pa.Table], *, shelf: Shelf
+) -> None:
+    """Write a table of as many parts as there are `keys`: each from the shelf, or `make(number)` and kept.
+
+    `make` is called in the parts' order, once for each that is missing; what it returns has to obey the rules of
+    `table` (see `tables.arrow`). The folder at `path` appears whole.
+    """
+    target = Path(path)
+    fresh = target.with_name(f".{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    own = [key_of(key, table.name, code=(tables,), packages=("pyarrow",)) for key in keys]
+    missing = []
+    for number, key in enumerate(own):
+        if (content := shelf.content(key)) is not None:
+            _file(fresh, number).write_bytes(content)
+        else:
+            missing.append(number)
+    encoded = spread(partial(tables.encode, table=table), map(make, missing), engine="local", threads=True)
+    for number, content in zip(missing, encoded, strict=True):
+        shelf.keep(own[number], content)
+        _file(fresh, number).write_bytes(content)
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
+    fresh.rename(target)
+
+
+def write_rows(
+    rows: pd.DataFrame, numbers: Sequence[int], count: int, path: str | Path, table: Table, *, shelf: Shelf
+) -> None:
+    """Write the rows of a table, each to the part of its number in 0..`count` - 1; the parts keep the rows' order."""
+    columns, part_of = tables.arrow(rows, table), np.asarray(numbers)
+    parts = [columns.take(pa.array(np.flatnonzero(part_of == number))) for number in range(count)]
+    write(path, table, [tables.digest(part) for part in parts], parts.__getitem__, shelf=shelf)
+
+
+def numbers(path: str | Path) -> npt.NDArray[np.int64]:
+    """Return the number of the part that each row of a table lies in."""
+    sizes = [pq.read_metadata(file).num_rows for file in tables.files(path)]
+    return np.repeat(np.arange(len(sizes)), sizes)
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number:05d}.parquet"
