@@ -232,6 +232,21 @@ def test_the_seed_decides():
     assert one == again != other
 
 
+def test_a_few_more_cases_move_few():
+    """Of new speakers, and of those there are, whatever the new case_ids are; before a release freezes anything."""
+    kinds = ["substitution"] * 6 + ["deletion"] * 3 + ["empty"]
+    speaker = [n * n % 1777 for n in range(5050)]
+    rows = [
+        {"case_id": f"{n * 7919 % 9973:04}", "speaker_id": f"s{spoken}", "error_types": [kinds[spoken % 10]]}
+        for n, spoken in enumerate(speaker)
+    ]
+    rows[5000:5025] = [{**row, "speaker_id": f"new{n}"} for n, row in enumerate(rows[5000:5025])]
+    before, after = (where(split(frame(some), NOTHING, PARAMS)) for some in (rows[:5000], rows))
+    assert sum(after[case_id] != name for case_id, name in before.items()) < 0.03 * len(before)
+    another = where(split(frame(rows), NOTHING, replace(PARAMS, seed=2)))
+    assert sum(another[case_id] != name for case_id, name in before.items()) > 0.2 * len(before)
+
+
 def test_assigning_sorts_and_needs_no_selection():
     cases = speakers(20).assign(primary_error_type="empty")
     ratios = {"train_ratio": 0.8, "validation_ratio": 0.1, "test_ratio": 0.1}

@@ -1,29 +1,34 @@
-"""Placement: each component that nothing has frozen gets a split, by scikit-learn, seeded.
+"""Placement: each component that nothing has frozen gets a split, by scikit-learn, stratified and seeded.
 
-Sizes count in cases, not in components: splits come near their ratios, and near the error types of all cases.
+Sizes count in cases, not in components: splits come near their ratios, and near the error types of all cases. A
+component's place depends on its own draw, and on others only where a split ends: a few more cases move few.
 """
-
-from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.sparse import csr_array
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold
 
-from mondegreen.balancing import apportion
+from mondegreen.balancing import draws
 
 LARGE_SHARE = 0.002  # components with more than this share of the cases are placed first, the small ones even them out
 MIN_SMALL = 100  # with fewer small components than this, all are placed together
+FEW = 1000  # fewer components than this are drawn until the deviation (see `_deviation`) is small enough
+CANDIDATES = 64
+ENOUGH = 0.05  # the first draw that deviates so little is taken, not the best: the next build takes it again
+SLACK = 0.02  # else the first that deviates so little more than the best
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def place_components(counts: csr_array, fixed: Floats, ratios: Floats, seed: int) -> Ints:
+def place_components(counts: csr_array, names: pd.Series, fixed: Floats, ratios: Floats, seed: int) -> Ints:
     """Return the split (0 train, 1 validation, 2 test) of each component.
 
-    `counts`: cases by component and error type; `fixed`: cases by split and error type that are already placed.
-    Components with more than `LARGE_SHARE` of all cases come first, so that the many small ones even out the sizes.
+    `counts`: cases by component and error type; `names`: what a component's draw depends on, with `seed`; `fixed`:
+    cases by split and error type that are already placed. Components with more than `LARGE_SHARE` of all cases come
+    first, so that the many small ones even out the sizes.
     """
     sizes = counts.sum(axis=1)
     total = sizes.sum() + fixed.sum()
@@ -35,13 +40,15 @@ def place_components(counts: csr_array, fixed: Floats, ratios: Floats, seed: int
         part = counts[stage]
         wanted = np.clip(ratios * total - fixed.sum(axis=1), 0, None)
         last = number == len(stages) - 1
-        codes[stage] = _best_candidate(part, fixed, wanted, must_fill=last, seed=_state(seed, number))
+        codes[stage] = _best_candidate(part, names[stage], fixed, wanted, must_fill=last, seed=seed)
         fixed += _by_split(codes[stage], part)
     return codes
 
 
-def _best_candidate(counts: csr_array, fixed: Floats, wanted: Floats, *, must_fill: bool, seed: int) -> Ints:
-    """Place components several times and return the placement nearest to `wanted` cases and to the error types."""
+def _best_candidate(
+    counts: csr_array, names: pd.Series, fixed: Floats, wanted: Floats, *, must_fill: bool, seed: int
+) -> Ints:
+    """Return a placement near `wanted` cases and the error types: of few components, the first good one of some."""
     sizes = counts.sum(axis=1)
     lower = [int(must_fill and not filled) for filled in fixed.sum(axis=1)]
     codes = np.zeros(len(sizes), dtype=np.int64)
@@ -54,16 +61,15 @@ def _best_candidate(counts: csr_array, fixed: Floats, wanted: Floats, *, must_fi
     shares = np.clip(wanted, 0, None) / max(np.clip(wanted, 0, None).sum(), 1)
     lower[0] = int(lower[0] and len(oversized) == 0)
     strata = _types_and_sizes(counts[rest])
-    best, least = codes[rest], np.inf
-    for number in range(int(np.clip(200_000 // len(rest), 4, min(64, 4 * len(rest))))):
-        factor = (1.0, 1.25, 1.5)[number % 3] if len(rest) < 1000 else 1.0
-        weights = np.maximum(shares * [1.0, factor, factor], 1e-9)
-        parts = apportion(len(rest), list(weights), lower, [len(rest)] * 3)
-        candidate = _candidate(strata, parts, _state(seed, number))
-        deviation = _deviation(_by_split(candidate, counts[rest]), fixed, shares)
-        if deviation < least:
-            best, least = candidate, deviation
-    codes[rest] = best
+    candidates, deviations = [], []
+    for number in range(CANDIDATES if len(rest) < FEW else 1):
+        drawn = draws(names.iloc[rest], purpose=f"split {number}", seed=seed)
+        candidates.append(_candidate(drawn, strata, sizes[rest], shares, lower))
+        deviations.append(_deviation(_by_split(candidates[-1], counts[rest]), fixed, shares))
+        if deviations[-1] <= ENOUGH:
+            break
+    good = max(ENOUGH, min(deviations) + SLACK)
+    codes[rest] = candidates[next(number for number, found in enumerate(deviations) if found <= good)]
     return codes
 
 
@@ -75,26 +81,33 @@ def _not_oversized(sizes: Floats, wanted: Floats, needed: int) -> Ints:
     return np.flatnonzero(fits)
 
 
-def _candidate(strata: Ints, parts: list[int], state: int) -> Ints:
-    """Draw one stratified placement with `parts` components in train, validation and test."""
-    codes = np.zeros(len(strata), dtype=np.int64)
-    _, held_out = _cut(np.arange(len(strata)), parts[1] + parts[2], strata, state)
-    validation, test = _cut(held_out, parts[2], strata, state)
-    codes[validation], codes[test] = 1, 2
+def _candidate(drawn: npt.NDArray[np.uint64], strata: Ints, sizes: Floats, shares: Floats, lower: list[int]) -> Ints:
+    """Return a placement by draws: test takes the lowest of each stratum, validation the next, train the rest.
+
+    Each split takes at least its `lower` components.
+    """
+    codes = np.zeros(len(drawn), dtype=np.int64)
+    rest = np.argsort(drawn, kind="stable")
+    for code in (2, 1):
+        taken = _lowest(rest, strata, sizes, shares[code] * sizes.sum(), lower[code], len(rest) - sum(lower[:code]))
+        codes[taken] = code
+        rest = rest[codes[rest] == 0]
     return codes
 
 
-def _cut(ids: Ints, take: int, strata: Ints, state: int) -> tuple[Ints, Ints]:
-    """Divide `ids` into the others and `take` of them, stratified where there are enough."""
-    if take in (0, len(ids)):
-        return (ids, ids[:0]) if take == 0 else (ids[:0], ids)
-    least = min(take, len(ids) - take)
-    labels = _merge_rare(strata[ids], -(-len(ids) // least))
-    usable = 1 < len(np.unique(labels)) <= least
-    others, taken = train_test_split(
-        ids, train_size=len(ids) - take, test_size=take, random_state=state, stratify=labels if usable else None
-    )
-    return np.sort(others), np.sort(taken)
+def _lowest(ids: Ints, strata: Ints, sizes: Floats, wanted: float, least: int, most: int) -> Ints:
+    """Return the first `ids` of each stratum, `least` to `most` of them, that hold about `wanted` cases.
+
+    Unshuffled folds of scikit-learn are blocks of the order given: the first one, as large as what is wanted, holds the
+    first of each stratum. What it has too much or too little is evened out at its end.
+    """
+    folds = min(len(ids), max(2, round(sizes[ids].sum() / wanted))) if wanted > 0 else 0
+    if folds >= 2:
+        labels = _merge_rare(strata[ids], folds)
+        found = StratifiedKFold(folds).split(ids, labels)
+        ids = ids[np.concatenate([fold for _, fold in found])]
+    ends = np.append(0, np.cumsum(sizes[ids]))
+    return ids[: min(max(int(np.abs(ends - wanted).argmin()), least), most)]
 
 
 def _types_and_sizes(counts: csr_array) -> Ints:
@@ -129,8 +142,3 @@ def _deviation(placed: Floats, fixed: Floats, shares: Floats) -> float:
     both = placed + fixed
     types = both / np.maximum(both.sum(axis=1, keepdims=True), 1) - both.sum(axis=0) / both.sum()
     return round(float(sizes + 0.25 * np.abs(types).sum(axis=1).mean()), 9)
-
-
-def _state(seed: int, number: int) -> int:
-    """Return a 32-bit state for scikit-learn."""
-    return int.from_bytes(blake2b(f"split:{seed}:{number}".encode(), digest_size=4).digest(), "big")

@@ -158,7 +158,8 @@ def assign(
     table.loc[trained, "split"] = "train"
     free = free & ~trained
     _check_enough(table, free, explanation)
-    table.loc[free, "split"] = _place(table, free, ratios, seed)
+    names = keys["speaker_id"].fillna(keys["recording_id"]).fillna(table["case_id"])
+    table.loc[free, "split"] = _place(table.assign(name=names), free, ratios, seed)
     if len(linked) > len(cases):  # a component is named by a case that is there
         table["component"] = table.groupby("component")["case_id"].transform("min")
     columns = ["case_id", "component", "split", "reason", "frozen", "primary_error_type"]
@@ -228,7 +229,7 @@ def _check_enough(table: pd.DataFrame, free: npt.NDArray[np.bool_], explanation:
 
 
 def _place(table: pd.DataFrame, free: npt.NDArray[np.bool_], ratios: Floats, seed: int) -> pd.Series:
-    """Return the split of every free case."""
+    """Return the split of every free case; a component's draw is that of its first case's `name`."""
     type_codes, types = pd.factorize(table["primary_error_type"], sort=True)
     split_codes = (
         table["split"].map({name: code for code, name in enumerate(SPLITS)}).fillna(-1).to_numpy(dtype=np.int64)
@@ -239,7 +240,8 @@ def _place(table: pd.DataFrame, free: npt.NDArray[np.bool_], ratios: Floats, see
     component, names = pd.factorize(table.loc[free, "component"])
     ones = np.ones(len(component))
     counts = csr_array((ones, (component, type_codes[free])), shape=(len(names), len(types)))
-    codes = place_components(counts, fixed, ratios, seed)
+    first = table.loc[free, "name"][~table.loc[free, "component"].duplicated()]
+    codes = place_components(counts, first, fixed, ratios, seed)
     return pd.Series(np.array(SPLITS, dtype=object)[codes[component]], index=table.index[free], dtype="str")
 
 
