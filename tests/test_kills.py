@@ -68,7 +68,11 @@ def bucket(tmp_path: Path) -> Iterator[Emulator]:
         yield made
 
 
-INGEST = "ingest.ingest(Path('data/inbox'), Path('data/raw'), track=repository.track)"
+INGEST = (
+    "sealing.PACK_BYTES = 9; ingest.ingest(Path('data/inbox'), Path('data/raw'), track=repository.track, root=Path())"
+)
+"""A pack per clip, so that of several the cache takes some before the batch is there."""
+INGESTS = tuple(f"mondegreen.{name}" for name in ("ingest", "sealing", "repository", "verifying", "objects"))
 
 
 def test_an_ingest_that_was_killed_is_finished_by_the_next_one(root: Path):
@@ -77,8 +81,7 @@ def test_an_ingest_that_was_killed_is_finished_by_the_next_one(root: Path):
     shutil.rmtree(raw)  # there are no events in it
     git(root, "commit", "-qam", "no batches")
     raw.mkdir()
-    modules = ("mondegreen.ingest", "mondegreen.repository", "mondegreen.verifying", "mondegreen.objects")
-    with Nursery(root, *modules) as nursery, Recorder(root / "data/inbox") as recorder:
+    with Nursery(root, *INGESTS) as nursery, Recorder(root / "data/inbox") as recorder:
         seconds = 1.0
         for number in range(rounds(2)):
             recorded.append(recorder.failure(sound(0.1, seed=number), original_transcript="x"))

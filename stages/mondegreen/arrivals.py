@@ -47,11 +47,12 @@ def ingest_from(
     without_audio: bool = False,
     advance: Callable[[int], object] = lambda size: None,
     packed: Callable[[int], Any] = lambda size: None,
+    root: Path | None = None,
 ) -> tuple[Arrived, ingest.Ingested]:
     """Seal what is at `place` and in no batch below `raw` into a new batch; `staging` is a folder of our own.
 
     What is there is checked against its name. An event whose audio is missing or damaged is held back, and comes with
-    a later run, unless `without_audio`. `advance` is told how many bytes came; `track` and `packed` are as in
+    a later run, unless `without_audio`. `advance` is told how many bytes came; `track`, `packed` and `root` are as in
     `ingest.ingest`. Raises `CloudError`, `DataError` and `SpoolError`; running it again goes on.
     """
     raw.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,7 @@ def ingest_from(
         with ThreadPoolExecutor(WORKERS) as pool:
             for sender in place.folders("events"):
                 arriving.take_all(sender, cursor.of(sender), pool)
-        done = ingest.ingest(staging, raw, track=track, packed=packed)
+        done = ingest.ingest(staging, raw, track=track, packed=packed, root=root)
         cursor.save(_names(raw))
     return arriving.found, done
 

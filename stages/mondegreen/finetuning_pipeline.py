@@ -53,7 +53,7 @@ class FinetuningDatasetPipeline:
         """
         root = self.root
         if self.data_manager.path.is_dir():
-            ingest.ingest(self.data_manager.path, root / repository.RAW, track=repository.track)
+            ingest.ingest(self.data_manager.path, root / repository.RAW, track=repository.track, root=root)
         wanted = {
             "split.min_error_score": min_error_score,
             "split.train_ratio": train_ratio,

@@ -65,11 +65,13 @@ def ingest(
     *,
     track: Callable[[Path], None],
     packed: Callable[[int], Any] = lambda size: None,
+    root: Path | None = None,
 ) -> Ingested:
     """Seal what waits in the spool `source` into a new batch below `raw`; running it again changes nothing.
 
     `track(folder)` puts a batch under DVC; it is also called for a batch that an interrupted ingest left behind.
-    `packed(bytes)` is told, step by step, how much more audio is in the batch. Raises `DataError` and `SpoolError`.
+    `packed(bytes)` is told, step by step, how much more audio is in the batch. With `root`, the repository in which
+    `track` tracks it, much audio is tracked sooner. Raises `DataError` and `SpoolError`.
     """
     raw.mkdir(parents=True, exist_ok=True)
     with alone(raw):
@@ -79,7 +81,7 @@ def ingest(
         if waiting.lines:
             clips = _clips(source, raw, waiting, result)
             lines = [waiting.lines[event_id] for event_id in sorted(waiting.lines)]
-            batch = sealing.seal(raw, waiting.newest, lines, clips, packed)
+            batch = sealing.seal(raw, waiting.newest, lines, clips, packed, root)
             result.batch = batch.name
             track(batch)
         _clean(source, waiting, result)

@@ -181,7 +181,7 @@ class IntegratedDataManagementSystem:
         root = self.finetuning_pipeline.root
         self._check_remote(root)
         if self.base_dir.is_dir():
-            ingest.ingest(self.base_dir, root / repository.RAW, track=repository.track)
+            ingest.ingest(self.base_dir, root / repository.RAW, track=repository.track, root=root)
         _complete(transfer.push(root, Store(root)), "'mondegreen push' says what to do")
         environment = environments.find(root)
         if environment.url.startswith("gs://") and publishing.releases(root):

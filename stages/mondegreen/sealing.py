@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from mondegreen import audio, machine
 from mondegreen.batches import PACK, content_hash
 from mondegreen.executor import spread
+from mondegreen.precache import Precache
 from mondegreen.spool import sync_folder
 
 PACK_BYTES = 256 * 1024 * 1024
@@ -34,19 +36,30 @@ class Clip:
     size: int
 
 
-def seal(raw: Path, newest: str, lines: Sequence[bytes], clips: Iterable[Clip], done: Callable[[int], Any]) -> Path:
+def seal(
+    raw: Path,
+    newest: str,
+    lines: Sequence[bytes],
+    clips: Iterable[Clip],
+    done: Callable[[int], Any],
+    root: Path | None = None,
+) -> Path:
     """Write a batch below `raw` and return it; it appears whole and durable, or not at all.
 
     Named `<newest>-<content hash>`: the same events and audio always make the same name. `newest` is the RFC 3339 time
     of the newest event, `lines` are encoded events sorted by event_id, `done` is told, step by step, how many bytes of
-    audio were packed.
+    audio were packed. With `root`, the cache of that repository has the packs before `dvc add` asks.
     """
     stamp = stamp_of(newest)
     partial = begin(raw, stamp)
     with (partial / "events.jsonl").open("wb") as file:
         file.writelines(lines)
-    _write_packs(partial, sorted(clips, key=lambda clip: clip.sha256), done)
-    return appear(partial, stamp)
+    with Precache(root) if root else nullcontext() as cache:
+        _write_packs(partial, sorted(clips, key=lambda clip: clip.sha256), done, cache)
+        batch = appear(partial, stamp)
+        if cache:
+            cache.tell(batch)
+    return batch
 
 
 def stamp_of(newest: str) -> str:
@@ -102,20 +115,31 @@ def open_pack(folder: Path, number: int) -> pq.ParquetWriter:
     )
 
 
-def _write_packs(folder: Path, clips: list[Clip], done: Callable[[int], Any]) -> None:
+def _write_packs(folder: Path, clips: list[Clip], done: Callable[[int], Any], cache: Precache | None) -> None:
     packs = [list(_chunks(pack, GROUP_BYTES)) for pack in _chunks(clips, PACK_BYTES)]
-    written = spread(functools.partial(_write_pack, folder), list(enumerate(packs)), engine="local")
-    for pack, path in zip(packs, written, strict=True):
+    early = cache if len(packs) > 1 else None  # one pack is in the cache as soon as DVC is loaded
+    work = functools.partial(_write_pack, folder, early is not None)
+    written = spread(work, list(enumerate(packs)), engine="local")
+    for pack, (path, md5) in zip(packs, written, strict=True):
+        if early:
+            early.take(path, md5)
         _sync(path)  # while the others are written
         done(sum(clip.size for group in pack for clip in group))
 
 
-def _write_pack(folder: Path, numbered: tuple[int, list[list[Clip]]]) -> Path:
+def _write_pack(folder: Path, hashed: bool, numbered: tuple[int, list[list[Clip]]]) -> tuple[Path, str]:
+    """Return the pack that was written, and its MD5 where it is asked for: DVC's name for it, taken on all cores."""
     number, groups = numbered
     with open_pack(folder, number) as writer:
         for group in groups:
             writer.write_table(_table(group), row_group_size=len(group))
-    return pack_path(folder, number)
+    path = pack_path(folder, number)
+    return path, _md5(path) if hashed else ""
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _chunks(clips: Sequence[Clip], limit: int) -> Iterator[list[Clip]]:

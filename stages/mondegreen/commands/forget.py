@@ -104,7 +104,7 @@ def _confirm() -> None:
 def _erase(root: Path, args: argparse.Namespace, asked: str) -> int:
     with Recorder(root / repository.INBOX) as recorder:
         recorder.withdrawal(reason=args.reason, case_id=args.case_id, speaker_id=args.speaker)
-    ingest.ingest(root / repository.INBOX, root / repository.RAW, track=repository.track)
+    ingest.ingest(root / repository.INBOX, root / repository.RAW, track=repository.track, root=root)
     found = erasing.find(root, case_id=args.case_id, speaker_id=args.speaker)
     signed = args.author or repository.user(root)
     left = erasing.erase(root, found, asked, reason=args.reason, author=signed, remotes=_remotes(root))

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.spool and not spool.is_dir():
         raise DataError(f"{spool} is not a folder: give the folder that the recorder writes to")
     with progress(0, "B", "packing audio", scale=True) as advance:
-        done = ingest.ingest(spool, root / repository.RAW, track=repository.track, packed=advance)
+        done = ingest.ingest(spool, root / repository.RAW, track=repository.track, packed=advance, root=root)
     if args.json:
         print(json.dumps(_json(done), indent=2))
     else:
@@ -83,6 +83,7 @@ def _from_cloud(args: argparse.Namespace, root: Path) -> int:
             track=repository.track,
             without_audio=args.without_audio,
             advance=advance,
+            root=root,
         )
     done.known += arrived.known
     if args.json:
