@@ -1,8 +1,10 @@
 """Ingest: exactly once, whatever crashes in between, with writers that go on writing."""
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -155,6 +157,29 @@ def test_packs_are_bounded(recorder: Recorder, raw: Path, monkeypatch):
     ingest(recorder.path, raw, track=track)
     assert len(batches.packs(raw)) == 3
     assert [pq.ParquetFile(pack).num_row_groups for pack in batches.packs(raw)] == [3, 3, 2]
+
+
+def test_many_segments_are_parsed_by_all_cores_to_the_same_batch(recorder: Recorder, raw: Path, monkeypatch):
+    said = recorder.failure(sound(0.1), original_transcript="x")
+    recorder.close()
+    for number in range(5):
+        with Recorder(recorder.path) as other:
+            other.correction(said, f"said {number}", author="ann")
+    segments = spool.segments(recorder.path)
+    with segments[1].open("ab") as file:
+        file.write(b"no event\n")
+    with segments[2].open("ab") as file:
+        file.write(segments[0].read_bytes() + b"torn")
+    shutil.copytree(recorder.path, raw.with_name("copy"))
+    alone = ingest(recorder.path, raw, track=track)
+    monkeypatch.setattr("mondegreen.ingest._PIECE", 1)
+    together = ingest(raw.with_name("copy"), raw.with_name("raw2"), track=track)
+    assert (alone.events, alone.clips, alone.repeated, alone.torn, len(alone.damaged)) == (6, 1, 1, 1, 1)
+    left = [replace(damage, segment=raw / damage.segment.name) for damage in (*alone.damaged, *together.damaged)]
+    assert left[0] == left[1]
+    assert replace(together, damaged=alone.damaged) == alone
+    assert sealed(raw.with_name("raw2")) == sealed(raw)
+    assert len(spool.segments(raw.with_name("copy"))) == len(spool.segments(recorder.path))
 
 
 def test_two_at_once_do_not_meet(recorder: Recorder, raw: Path):

@@ -29,6 +29,7 @@ Check = Callable[[str, Any], Any]
 _METHOD = re.compile(r"manual|user_feedback|(rule|model):[\w.\-/]+")
 _EXT = re.compile(r"(\.[a-z0-9]{1,10})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -48,7 +49,7 @@ def _encodable(text: str) -> str:
 def _identifier(field: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > 512 or _CONTROL.search(value):
         raise RecordError(field, value, "a string of 1 to 512 characters without control characters")
-    return _text(field, value)
+    return _encodable(value)
 
 
 def _matching(pattern: re.Pattern[str], expected: str) -> Check:
@@ -64,7 +65,7 @@ def _number(low: float = 0.0, high: float = math.inf, unit: str = "") -> Check:
     expected = f"a number from {low:g} to {high:g}" if high < math.inf else f"a finite number of at least {low:g}"
 
     def check(field: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, Real):
+        if type(value) is not float and (isinstance(value, bool) or not isinstance(value, Real)):
             raise RecordError(field, value, expected + unit)
         try:
             number = float(value)
@@ -252,6 +253,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False).encode
 _COMMON = {"schema", "event", "event_id", "recorded_at"}
+_KNOWN = {kind: _COMMON | fields.keys() for kind, fields in FIELDS.items()}
 
 
 def make_event(kind: str, *, event_id: str | None = None, recorded_at: str | None = None, **fields: Any) -> Event:
@@ -280,7 +282,8 @@ def check_event(event: Mapping[str, Any]) -> Event:
         raise RecordError("schema", event.get("schema"), f"{SCHEMA}; a newer number needs a newer Mondegreen")
     if not isinstance(kind, str) or kind not in FIELDS:
         raise RecordError("event", kind, f"one of {', '.join(FIELDS)}")
-    if unknown := event.keys() - FIELDS[kind].keys() - _COMMON:
+    if not event.keys() <= _KNOWN[kind]:
+        unknown = event.keys() - _KNOWN[kind]
         raise RecordError(min(unknown), event[min(unknown)], f"a field of {kind}: {', '.join(FIELDS[kind])}")
     checked: Event = {
         "schema": SCHEMA,
@@ -344,7 +347,7 @@ def decode(line: bytes) -> Event:
     if len(line) > LINE_BYTES:
         raise RecordError("line", line[:60], f"at most {LINE_BYTES:,} bytes")
     try:
-        event = json.loads(line, parse_constant=_no_constant)
+        event = _decode(line.decode(json.detect_encoding(line), "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise RecordError("line", line[:60], f"one JSON object in UTF-8 ({error})") from error
     if not isinstance(event, dict):
@@ -354,6 +357,9 @@ def decode(line: bytes) -> Event:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def now() -> str:
@@ -369,7 +375,8 @@ def timestamp(moment: datetime) -> str:
 
 def _timestamp(field: str, value: Any) -> str:
     try:
-        return timestamp(datetime.fromisoformat(value))
+        moment = datetime.fromisoformat(value)
+        return value if _CANONICAL.fullmatch(value) else timestamp(moment)
     except (TypeError, ValueError, OverflowError) as error:
         raise RecordError(field, value, "a time such as '2026-01-31T12:00:00.000000Z'") from error
 

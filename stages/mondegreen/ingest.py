@@ -9,8 +9,10 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,15 @@ import yaml
 
 from mondegreen import batches, confirmed, events, machine, sealing, spool
 from mondegreen.errors import DataError
+from mondegreen.executor import spread
 from mondegreen.sealing import Clip
 from mondegreen.spool import Contents, Damage
 
 _REMOVERS = 8
 """Threads that remove what is sealed: each mostly waits for the disk."""
+
+_PIECE = 16 * 1024 * 1024
+"""Bytes of segments that a worker parses at once: about half a second's work."""
 
 
 @dataclass
@@ -46,6 +52,10 @@ class Ingested:
     """Segments that stay in the spool until they are uploaded."""
     missing_audio: list[str] = field(default_factory=list)
     """Cases whose audio is neither in the spool nor in any batch."""
+
+
+_Row = tuple[str, bytes, str, bool, dict[str, Any] | None, str]
+"""Of an event: its id, its line, when it was recorded, whether it is a failure, its audio, the case that names that."""
 
 
 @dataclass
@@ -99,27 +109,53 @@ def alone(raw: Path) -> Iterator[None]:
 
 def _read(source: Path, known: set[str], result: Ingested) -> _Waiting:
     waiting = _Waiting()
-    for contents in spool.read(source):
+    parsed = spread(partial(_parsed, source), _pieces(spool.segments(source)), engine="local")
+    for contents, rows in chain.from_iterable(parsed):
         named = []
-        for event in contents.events:
-            if event.get("audio"):
-                named.append(event["audio"])
-            if event["event_id"] in known or event["event_id"] in waiting.lines:
-                result.known += event["event_id"] in known
-                result.repeated += event["event_id"] not in known
+        for event_id, line, recorded_at, is_failure, audio, case_id in rows:
+            if audio:
+                named.append(audio)
+            if event_id in known or event_id in waiting.lines:
+                result.known += event_id in known
+                result.repeated += event_id not in known
                 continue
-            waiting.lines[event["event_id"]] = events.encode(event)
-            waiting.newest = max(waiting.newest, event["recorded_at"])
-            result.cases += event["event"] == "failure"
-            if event.get("audio"):
-                waiting.audio.setdefault(
-                    event["audio"]["sha256"], (event["audio"], str(event.get("case_id", event["event_id"])))
-                )
+            waiting.lines[event_id] = line
+            if recorded_at > waiting.newest:
+                waiting.newest = recorded_at
+            result.cases += is_failure
+            if audio:
+                waiting.audio.setdefault(audio["sha256"], (audio, case_id))
         result.torn += contents.torn
         result.damaged += contents.damaged
-        waiting.segments.append((replace(contents, events=[]), named))
+        waiting.segments.append((contents, named))
     result.events = len(waiting.lines)
     return waiting
+
+
+def _pieces(segments: list[Path]) -> Iterator[list[Path]]:
+    """Yield runs of segments of about `_PIECE` bytes: few and small ones are not worth a process."""
+    run, size = [], 0
+    for segment in segments:
+        run.append(segment)
+        with suppress(FileNotFoundError):
+            size += segment.stat().st_size
+        if size > _PIECE:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
+
+
+def _parsed(source: Path, segments: list[Path]) -> list[tuple[Contents, list[_Row]]]:
+    """Return what each segment holds: its contents, without the events, and these as rows."""
+    found = spool.read(source, segments)
+    return [(replace(contents, events=[]), list(map(_row, contents.events))) for contents in found]
+
+
+def _row(event: events.Event) -> _Row:
+    audio = event.get("audio")
+    case_id = str(event.get("case_id", event["event_id"])) if audio else ""
+    return event["event_id"], events.encode(event), event["recorded_at"], event["event"] == "failure", audio, case_id
 
 
 def _clips(source: Path, raw: Path, waiting: _Waiting, result: Ingested) -> list[Clip]:
