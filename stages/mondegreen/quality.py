@@ -3,15 +3,21 @@
 A candidate is a case that was corrected and not withdrawn; it lands in `valid` or in `rejected`, with every reason.
 """
 
+from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pandera.pandas as pandera
 
 from mondegreen import params
 from mondegreen.errors import DataError
-from mondegreen.rules import COMPLETENESS, CONSISTENCY, MEASURES, RULES, UNIQUENESS, VALIDITY, schemas
+from mondegreen.rules import COMPLETENESS, CONSISTENCY, RULES, UNIQUENESS, VALIDITY, schemas
+
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
+
+Reasons = dict[int, list[str]]
+"""The names of the rules that a row breaks, by row."""
 
 LISTED = 20
 """How many cases a report lists per reason; the counts are never capped."""
@@ -25,51 +31,55 @@ class Sorted:
     rejected: pd.DataFrame
 
 
-def candidates(cases: pd.DataFrame) -> pd.DataFrame:
-    """Return the cases that were corrected and not withdrawn; raises `DataError` when there are none."""
-    found = cases[cases["corrected_transcript"].notna() & ~cases["withdrawn"]].reset_index(drop=True)
-    if found.empty:
-        raise DataError(
-            f"none of the {len(cases)} cases can be trained on: none is corrected. "
-            "Correct some ('mondegreen review', or 'mondegreen correct CASE_ID TEXT'), then 'mondegreen ingest' "
-            "and 'dvc repro'"
-        )
-    return found
+def candidates(cases: pd.DataFrame) -> pd.Series:
+    """Return which of the cases were corrected and not withdrawn."""
+    return cases["corrected_transcript"].notna() & ~cases["withdrawn"].astype(bool)
+
+
+def nothing_to_train_on(cases: int) -> DataError:
+    """Return the error that is raised where none of so many `cases` is a candidate."""
+    return DataError(
+        f"none of the {cases} cases can be trained on: none is corrected. "
+        "Correct some ('mondegreen review', or 'mondegreen correct CASE_ID TEXT'), then 'mondegreen ingest' "
+        "and 'dvc repro'"
+    )
 
 
 def sort_out(found: pd.DataFrame, settings: params.Validate, *, require_audio: bool, failures: bool = True) -> Sorted:
-    """Apply the rules to the candidates `found`; both tables keep the order of case_id.
+    """Apply the rules to the candidates `found`; both tables keep their order.
 
     Without `failures` they are utterances: that the recogniser was right is no reason.
     """
-    reasons: list[list[str]] = [[] for _ in range(len(found))]
-    passed = found = found.reset_index(drop=True)
+    found, reasons = found.reset_index(drop=True), Reasons()
     for schema in schemas(settings, require_audio=require_audio, failures=failures):
-        broken = {check.name: ~check(passed).check_output.astype(bool) for check in schema.checks}
-        for name, rows in broken.items():
-            for row in passed.index[rows]:
-                reasons[row].append(name)
-        if (any_broken := pd.DataFrame(broken).any(axis=1)).any():
-            passed = passed[~any_broken]
-    bad = found.index.difference(passed.index)
+        reasons |= broken(found.drop(index=list(reasons)), schema)
+    bad = sorted(reasons)
     rejected = found.loc[bad].assign(reasons=pd.Series([reasons[row] for row in bad], bad, dtype=object))
-    return Sorted(passed.reset_index(drop=True), rejected.reset_index(drop=True))
+    return Sorted(found.drop(index=bad).reset_index(drop=True), rejected.reset_index(drop=True))
+
+
+def broken(rows: pd.DataFrame, schema: "pandera.DataFrameSchema") -> Reasons:
+    """Return the names of the checks of `schema` that `rows` do not meet, by the index of each such row."""
+    found = Reasons()
+    for check in schema.checks if len(rows) else ():
+        for row in rows.index[~check(rows).check_output.astype(bool)].tolist():
+            found.setdefault(row, []).append(check.name)
+    return found
 
 
 def measure(sorted_out: Sorted) -> dict[str, float]:
     """Return each measure as a share of rows in 0..1, and their mean as overall_score.
 
     Completeness, consistency and validity: the candidates that break no rule of that measure. Uniqueness: the valid
-    rows whose sound (or, without audio, whose id) no other valid row has; counted here anew, not taken from the rules.
+    rows whose sound no other valid row has; counted here anew, not taken from the rules.
     """
     total = len(sorted_out.valid) + len(sorted_out.rejected)
-    hit = dict.fromkeys(MEASURES, 0)
-    for reasons in sorted_out.rejected["reasons"]:
-        for name in {RULES[reason].measure for reason in reasons} - {None}:
-            hit[str(name)] += 1
+    hit = Counter[str | None]()
+    for reasons, count in Counter(map(tuple, sorted_out.rejected["reasons"])).items():
+        hit.update(dict.fromkeys({RULES[reason].measure for reason in reasons}, count))
     shares = {name: 1 - hit[name] / total for name in (COMPLETENESS, CONSISTENCY, VALIDITY)}
-    identity = sorted_out.valid["pcm_sha256"].fillna(sorted_out.valid["case_id"])
-    shares[UNIQUENESS] = float((~identity.duplicated(keep=False)).mean()) if len(identity) else 0.0
+    valid, repeated = len(sorted_out.valid), sorted_out.valid["pcm_sha256"].dropna().duplicated(keep=False).sum()
+    shares[UNIQUENESS] = int(valid - repeated) / valid if valid else 0.0
     return {**shares, "overall_score": sum(shares.values()) / len(shares)}
 
 
@@ -79,6 +89,7 @@ def report(
     """Return the content of metrics/quality.json; `valid_sha256` ties it to the table that it speaks of."""
     rejected = sorted_out.rejected.explode("reasons")
     groups = rejected.groupby("reasons")["case_id"]
+    withdrawn = int(cases["withdrawn"].sum())
     return {
         "passed": not missed(shares, thresholds),
         "quality_metrics": shares,
@@ -87,8 +98,8 @@ def report(
             "candidates": len(sorted_out.valid) + len(sorted_out.rejected),
             "valid": len(sorted_out.valid),
             "rejected": len(sorted_out.rejected),
-            "uncorrected": int((cases["corrected_transcript"].isna() & ~cases["withdrawn"]).sum()),
-            "withdrawn": int(cases["withdrawn"].sum()),
+            "uncorrected": len(cases) - withdrawn - len(sorted_out.valid) - len(sorted_out.rejected),
+            "withdrawn": withdrawn,
         },
         "rejected_by_reason": {reason: len(groups.groups.get(reason, ())) for reason in RULES},
         "issues": [
@@ -136,6 +147,8 @@ def missed(shares: dict[str, float], thresholds: params.Gate) -> dict[str, tuple
     The thresholds are the checks of a Pandera schema over the measures. Shares are compared as they are written: with
     six digits, so that what the report shows is what was decided on.
     """
+    import pandera.pandas as pandera  # as long to import as pandas
+
     wanted = asdict(thresholds)
     frame = pd.DataFrame({name: [round(shares[name], 6)] for name in wanted})
     columns = {name: pandera.Column(float, pandera.Check.ge(least)) for name, least in wanted.items()}

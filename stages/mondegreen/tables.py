@@ -140,10 +140,15 @@ def digest(columns: pa.Table) -> str:
 
 def write(frame: pd.DataFrame, path: str | Path, table: Table) -> None:
     """Write a table; raises `DataError` when it breaks one of its rules."""
+    save(arrow(frame, table), path, table)
+
+
+def save(columns: pa.Table, path: str | Path, table: Table) -> None:
+    """Write a table that was made to obey its rules, floats rounded: `write` without looking."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     hidden = target.with_name(f".{target.name}.new")
-    hidden.write_bytes(encode(arrow(frame, table), table))
+    hidden.write_bytes(encode(columns, table))
     hidden.replace(target)
 
 

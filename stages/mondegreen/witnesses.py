@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mondegreen.tables import among
+from mondegreen.tables import among, in_order
 
 _VERSION = re.compile(r"[-/.\d]")
 SPAN = ["recording_id", "start", "end"]
@@ -48,7 +48,7 @@ def transcripts(found: pd.DataFrame, ranked: pd.DataFrame, hearings: pd.DataFram
     recording, what models proposed as corrections of the case, and what they heard in it as witnesses (`hearings`).
     What bears the name of the case's own family is no other.
     """
-    keep = found[found["model_version"].notna() & ~found["withdrawn"]]
+    keep = in_order(found[found["model_version"].notna() & ~found["withdrawn"]], ["case_id"])
     heard: defaultdict[tuple[Any, ...], dict[str, str]] = defaultdict(dict)
     for names in (["audio_sha256"], ["pcm_sha256"], SPAN):  # the second is known once it is ingested
         known = keep[keep[names].notna().all(axis=1)]

@@ -19,6 +19,8 @@ Texts = npt.NDArray[np.object_]
 
 TEXTS = ("corrected_transcript", "original_transcript", "language")
 
+COLUMNS = ("said", "heard", "letters", "common", "mark")
+
 CHANCE = 0.45
 """How alike (0..1, `rapidfuzz.fuzz.ratio`) two texts are that have nothing to do with each other."""
 
@@ -26,7 +28,7 @@ _DIGIT = re.compile(r"\d")
 
 
 def wordings(texts: pa.Table) -> pa.Table:
-    """Return `said, heard, letters, common, mark` of rows with the columns `TEXTS`.
+    """Return the `COLUMNS` of rows with the columns `TEXTS`.
 
     `said` is the correction and `heard` the transcript, `letters` counts what is no space in `said`, `common` is
     `alike` of the two, and `mark` a hash of them by which rows are known again.
