@@ -112,7 +112,8 @@ def content_hash(folder: Path) -> str:
 
     What lies in the packs is checked clip by clip against the events when it is used.
     """
-    digest = hashlib.sha256((folder / "events.jsonl").read_bytes())
+    with (folder / "events.jsonl").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
     for pack in sorted(folder.glob("audio-*.parquet")):
         digest.update(f"{pack.name} {pack.stat().st_size}\n".encode())
     return digest.hexdigest()[:12]
