@@ -1,33 +1,22 @@
 """Stage `split`: valid cases are selected, and assigned to train, validation and test so that nothing leaks."""
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mondegreen import ledger, params, parts, replay, splitting, tables
-from mondegreen.pairs import REASON, repeated_pairs, with_keys
-from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, RETENTION, SPLITS, UTTERANCES, VALID
+from mondegreen import ledger, params, replay, splitting, tables, traits
+from mondegreen.assigned import write
+from mondegreen.pairs import REASON, repeated_pairs
+from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, RETENTION, UTTERANCES
 from mondegreen.shelf import FOLDER, Shelf
 from mondegreen.stage import run
 from mondegreen.unlabelled import unlabelled
 
 
-def _numbers(case_ids: pd.Series) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the part of each row, and how many parts there are: those of valid, behind them what is not valid."""
-    valid = tables.read("data/valid.parquet", VALID, columns=["case_id"])["case_id"]
-    at, known = tables.place(case_ids, valid)
-    numbers = parts.numbers("data/valid.parquet")
-    count = len(tables.files("data/valid.parquet"))
-    found = np.where(known, numbers[at], count + np.cumsum(~known) // parts.SIZE)
-    return found, max(count, int(found.max()) + 1)
-
-
 def main() -> None:
     """Read the valid cases, the utterances and the ledger, write the splits and what was left out of them."""
-    settings, replaying = params.load(params.Split), params.load(params.Replay)
-    valid = with_keys(tables.read("data/valid.parquet", VALID), min_shared_words=settings.min_shared_words)
+    settings, replaying, shelf = params.load(params.Split), params.load(params.Replay), Shelf(FOLDER / "split")
+    valid = traits.read("data/valid.parquet", min_shared_words=settings.min_shared_words, shelf=shelf)
     ledgered = ledger.read("data/ledger.csv")
     frozen = ledgered[ledgered["split"] != RETENTION]
     asked = None if settings.include_uncorrected else pc.field("case_id").isin(pa.array(frozen["case_id"], pa.string()))
@@ -41,23 +30,21 @@ def main() -> None:
     known = known[tables.among(known["case_id"], frozen["case_id"])]
     anchors = known[~tables.among(known["case_id"], valid.loc[~out, "case_id"])].reset_index(drop=True)
     found = splitting.split(valid[~out], frozen, settings, anchors=anchors)
-    rows = found.rows.drop(columns=["pair", "long_text"]).assign(origin=FAILURE, parent_case_id=None, augmentation=None)
     replayed = replay.choose(
         spoken if require_audio else spoken[:0],
-        rows,
+        found.rows,
         ledgered,
         replaying,
         known=known,
         min_shared_words=settings.min_shared_words,
     )
-    rows = pd.concat([rows, replayed.rows], ignore_index=True) if len(replayed.rows) else rows
-    uncorrected = 0
+    others, uncorrected = [replayed.rows], 0
     if settings.include_uncorrected:
+        rows = pd.concat([found.rows, *others], ignore_index=True)
         extra = unlabelled(cases, rows, min_shared_words=settings.min_shared_words, require_audio=require_audio)
         uncorrected = len(extra)
-        rows = pd.concat([rows, extra.assign(origin=FAILURE)], ignore_index=True)
-    shelf = Shelf(FOLDER / "split")
-    parts.write_rows(rows, *_numbers(rows["case_id"]), "data/splits.parquet", SPLITS, shelf=shelf)
+        others.append(extra.assign(origin=FAILURE))
+    write(found.rows, pd.concat(others, ignore_index=True), "data/valid.parquet", "data/splits.parquet", shelf=shelf)
     shelf.sweep()
     reasons = {REASON: repeated, replay.REASON: retained}
     more = [valid.loc[which, ["case_id"]].assign(reason=reason) for reason, which in reasons.items()]

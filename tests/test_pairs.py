@@ -3,7 +3,7 @@
 import pandas as pd
 
 from conftest import case_row, case_table
-from mondegreen import ledger, pairs
+from mondegreen import ledger, pairs, traits
 
 TEXTS = {"original_transcript": "kiss this guy", "corrected_transcript": "Kiss the sky."}
 
@@ -14,7 +14,7 @@ def frozen(**splits: str) -> pd.DataFrame:
 
 
 def repeated_pairs(cases: pd.DataFrame, ledgered: pd.DataFrame) -> pd.Series:
-    return pairs.repeated_pairs(pairs.with_keys(cases, min_shared_words=12), ledgered)
+    return pairs.repeated_pairs(traits.traits(cases, min_shared_words=12), ledgered)
 
 
 def test_the_newest_of_equal_pairs_stays_whatever_its_form():

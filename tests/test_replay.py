@@ -54,7 +54,7 @@ def chosen(
     found = replay.choose(
         spoken, rows, ledger, settings, known=cases[:0] if known is None else known, min_shared_words=8
     )
-    assert list(found.rows.columns) == list(rows.columns)
+    assert list(found.rows.columns) == SPLITS.arrow.names
     assert set(found.rows["origin"]) <= {"replay"}
     return found
 

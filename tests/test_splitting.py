@@ -247,6 +247,17 @@ def test_a_few_more_cases_move_few():
     assert sum(another[case_id] != name for case_id, name in before.items()) > 0.2 * len(before)
 
 
+def test_a_few_more_speakers_than_ten_thousand_move_hardly_any():
+    cases = speakers(11_111).assign(primary_error_type="empty")
+    ratios = {"train_ratio": 0.8, "validation_ratio": 0.1, "test_ratio": 0.1}
+    some, all_ = (assign(part, NOTHING, seed=1, min_shared_words=8, **ratios) for part in (cases[:11_000], cases))
+    both = some.cases.merge(all_.cases, on="case_id")
+    assert (both["split_x"] != both["split_y"]).sum() <= 11_000 / 512
+    shares = all_.cases["split"].value_counts(normalize=True)
+    assert shares["test"] == pytest.approx(0.1, abs=0.001)
+    assert shares["validation"] == pytest.approx(0.1, abs=0.001)
+
+
 def test_assigning_sorts_and_needs_no_selection():
     cases = speakers(20).assign(primary_error_type="empty")
     ratios = {"train_ratio": 0.8, "validation_ratio": 0.1, "test_ratio": 0.1}

@@ -333,7 +333,7 @@ def _judged(rows: pd.DataFrame, normaliser: str, min_shared_words: int) -> pd.Da
 def _judge(normaliser: str, min_shared_words: int, texts: pa.Table) -> pa.Table:
     """Return `word_errors, reference_words` under `normaliser`, `long_text`, null where it is short, and `pair`.
 
-    The last two are what must not be twice (see `components.link_keys` and `pairs.with_keys`).
+    The last two are what must not be twice (see `components.link_keys` and `traits`).
     """
     fold, plainly = NORMALISERS[normaliser], NORMALISERS["basic-1"]
     columns: tuple[list[Any], ...] = ([], [], [], [])

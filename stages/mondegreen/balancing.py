@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mondegreen.tables import in_order
+from mondegreen.tables import codes_of, named
 
 SPLITS = ("train", "validation", "test")
 UNKNOWN_TYPE = "unknown"
+
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -126,24 +128,28 @@ def select(
     `balance_error_types`. Reasons: `balanced_out` for a case that a uniform sample under `max_samples` would have
     kept, else `over_max_samples`.
     """
-    train = assigned[assigned["split"] == "train"]
-    counts = {str(name): int(count) for name, count in train["primary_error_type"].value_counts().items()}
-    frozen = {split: int(((assigned["split"] == split) & assigned["frozen"]).sum()) for split in SPLITS}
-    available = {split: int((assigned["split"] == split).sum()) for split in SPLITS}
+    split = codes_of(assigned["split"], SPLITS)
+    train = split == 0
+    kind, kinds = pd.factorize(assigned["primary_error_type"][train], sort=True)
+    counts = dict(zip(map(str, kinds), np.bincount(kind, minlength=len(kinds)).tolist(), strict=True))
+    available = dict(zip(SPLITS, np.bincount(split, minlength=len(SPLITS)).tolist(), strict=True))
+    held = assigned["frozen"].to_numpy(dtype=bool)
+    frozen = dict(zip(SPLITS, np.bincount(split[held], minlength=len(SPLITS)).tolist(), strict=True))
     natural = split_quotas(available, dict.fromkeys(SPLITS, 0), ratios=ratios, max_samples=max_samples)
     if balance_error_types:
         available["train"] = largest_capped(list(counts.values()), max_share)
     quotas = split_quotas(available, frozen, ratios=ratios, max_samples=max_samples)
-    rank = _ranks(assigned, assigned["split"], seed)
-    kept = rank < assigned["split"].map(quotas).to_numpy()
+    order = np.lexsort([draws(assigned["case_id"], purpose="selection", seed=seed), ~held])
+    rank = _ranks(split, order)
+    kept = rank < np.array([quotas[name] for name in SPLITS])[split]
     if balance_error_types:
         per_type = type_quotas(counts, quotas["train"], alpha=alpha, max_share=max_share)
-        rank_in_type = _ranks(train, train["primary_error_type"], seed)
-        kept[assigned["split"] == "train"] = rank_in_type < train["primary_error_type"].map(per_type).to_numpy()
-    within = rank < assigned["split"].map(natural).to_numpy()
-    reasons = pd.Series(np.where(within, "balanced_out", "over_max_samples"), index=assigned.index, dtype="str")
+        rank_in_type = _ranks(kind, np.cumsum(train)[order[train[order]]] - 1)
+        kept[train] = rank_in_type < np.array([per_type[str(name)] for name in kinds], dtype=np.int64)[kind]
+    within = rank < np.array([natural[name] for name in SPLITS])[split]
+    reasons = named(np.where(kept, -1, np.where(within, 0, 1)), ("balanced_out", "over_max_samples"))
     notes = _notes(counts, max_share) if balance_error_types else ()
-    return Selection(reasons.where(~kept), notes)
+    return Selection(reasons.set_axis(assigned.index), notes)
 
 
 def split_quotas(
@@ -163,18 +169,13 @@ def split_quotas(
     return dict(zip(SPLITS, parts, strict=True))
 
 
-def _ranks(cases: pd.DataFrame, groups: pd.Series, seed: int) -> npt.NDArray[np.int64]:
-    """Return each case's place, from 0, in the draw of its group: frozen cases first."""
-    drawn = pd.DataFrame(
-        {
-            "group": groups.to_numpy(),
-            "free": ~cases["frozen"].to_numpy(dtype=bool),
-            "draw": draws(cases["case_id"], purpose="selection", seed=seed),
-            "case_id": cases["case_id"].array,
-        }
-    )
-    ordered = in_order(drawn, ["free", "draw", "case_id"])
-    return np.asarray(ordered.groupby("group").cumcount().sort_index(), dtype=np.int64)
+def _ranks(groups: Ints, order: Ints) -> Ints:
+    """Return each case's place, from 0, in its group, of all cases in `order`."""
+    within = order[np.argsort(groups[order], kind="stable")]
+    sizes = np.bincount(groups)
+    ranks = np.empty(len(groups), dtype=np.int64)
+    ranks[within] = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return ranks
 
 
 def _notes(counts: dict[str, int], max_share: float) -> tuple[str, ...]:

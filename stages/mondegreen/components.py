@@ -1,5 +1,7 @@
 """Components: cases that must share a split, because a speaker, a recording, the audio or a long text connects them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -14,16 +16,47 @@ _SPLITS = ("train", "validation", "test")
 DOMINANT_SHARE = 0.5  # a component with more than this share of the cases makes honest splits hard
 
 
-def link_keys(cases: pd.DataFrame, *, min_shared_words: int) -> pd.DataFrame:
-    """Return the keys that connect cases, one column per kind of `KEYS`, with the index of `cases`.
+Ints = npt.NDArray[np.int64]
 
-    A null, empty or blank key is null: it connects nothing. `long_text` is the normalised `corrected_transcript`
-    where it has at least `min_shared_words` words, null elsewhere: short phrases repeat by chance. Where `cases` have
-    a `long_text` already (see `pairs.with_keys`), it is taken.
+
+@dataclass(frozen=True)
+class Keys:
+    """What connects cases: for each kind of `KEYS`, the code of each case's key, -1 where it has none, and values."""
+
+    codes: Mapping[str, Ints]
+    values: Mapping[str, pd.Index]
+
+    def __len__(self) -> int:
+        """Return the number of cases."""
+        return len(self.codes["long_text"])
+
+    def of(self, rows: Ints | slice) -> "Keys":
+        """Return the keys of some cases."""
+        return Keys({kind: codes[rows] for kind, codes in self.codes.items()}, self.values)
+
+    def without(self, kind: str) -> "Keys":
+        """Return the keys of all other kinds."""
+        return Keys({name: codes for name, codes in self.codes.items() if name != kind}, self.values)
+
+    def column(self, kind: str) -> pd.Series:
+        """Return the key of each case, null where it has none."""
+        codes = self.codes[kind]
+        found = pd.Series(self.values[kind].astype("str")).reindex(codes).reset_index(drop=True)
+        return found.astype("str").where(codes >= 0)
+
+
+def link_keys(cases: pd.DataFrame, *, min_shared_words: int) -> Keys:
+    """Return the keys that connect `cases`, in their order.
+
+    A null, empty or blank key connects nothing. `long_text` is the normalised `corrected_transcript` where it has at
+    least `min_shared_words` words: short phrases repeat by chance. Where `cases` have a `long_text` already (see
+    `traits`), it is taken.
     """
-    keys = pd.DataFrame({kind: cases[kind].astype("str") for kind in KEYS[:-1]})
-    keys["long_text"] = _long_texts(cases, min_shared_words)
-    return keys.where(keys.apply(lambda column: column.str.strip().ne("").fillna(False)).astype(bool))
+    columns = {kind: cases[kind] for kind in KEYS[:-1]} | {"long_text": _long_texts(cases, min_shared_words)}
+    found = {kind: _coded(column) for kind, column in columns.items()}
+    return Keys(
+        {kind: codes for kind, (codes, _) in found.items()}, {kind: values for kind, (_, values) in found.items()}
+    )
 
 
 def components(cases: pd.DataFrame, *, min_shared_words: int) -> pd.Series:
@@ -31,34 +64,38 @@ def components(cases: pd.DataFrame, *, min_shared_words: int) -> pd.Series:
     return connect(cases["case_id"], link_keys(cases, min_shared_words=min_shared_words))
 
 
-def connect(case_ids: pd.Series, keys: pd.DataFrame) -> pd.Series:
-    """Return each case's component from its `keys` (see `link_keys`), named by the component's smallest case_id."""
-    n = len(case_ids)
-    labels = _labels(keys)
-    order = np.asarray(case_ids.argsort(kind="stable"), dtype=np.int64)
-    smallest = np.full(n, -1, dtype=np.int64)
-    smallest[labels[order[::-1]]] = order[::-1]  # the last write wins: the smallest case_id of each label
-    names = case_ids.iloc[smallest[labels]]
+def connect(case_ids: pd.Series, keys: Keys) -> pd.Series:
+    """Return each case's component from its `keys`, named by the component's smallest case_id."""
+    names = case_ids.iloc[roots(case_ids, keys)]
     return names.set_axis(case_ids.index).rename("component")
 
 
-def links(keys: pd.DataFrame) -> pd.DataFrame:
+def roots(case_ids: pd.Series, keys: Keys) -> Ints:
+    """Return each case's component from its `keys`: where the smallest case_id of it stands."""
+    labels = _labels(keys)
+    order = np.asarray(case_ids.argsort(kind="stable"), dtype=np.int64)
+    smallest = np.full(len(labels), -1, dtype=np.int64)
+    smallest[labels[order[::-1]]] = order[::-1]  # the last write wins: the smallest case_id of each label
+    return np.asarray(smallest[labels], dtype=np.int64)
+
+
+def links(keys: Keys) -> pd.DataFrame:
     """Return what connects the cases, indexed by kind of key.
 
     Columns: `keys` (how many join two cases or more), `cases` (how many they join), `largest_key` (the one that
     joins the most, null if none does) and `largest_cases`.
     """
     rows = []
-    for kind in keys.columns:
-        counts = keys[kind].value_counts(sort=False)
-        counts = counts[counts > 1]
-        most = int(counts.max()) if len(counts) else 0
-        largest = min(counts.index[counts == most]) if most else None
-        rows.append((kind, len(counts), int(counts.sum()), largest, most))
+    for kind, codes in keys.codes.items():
+        counts = np.bincount(codes[codes >= 0])
+        joining = counts[counts > 1]
+        most = int(joining.max()) if len(joining) else 0
+        largest = min(keys.values[kind][np.flatnonzero(counts == most)]) if most else None
+        rows.append((kind, len(joining), int(joining.sum()), largest, most))
     return pd.DataFrame(rows, columns=["kind", "keys", "cases", "largest_key", "largest_cases"]).set_index("kind")
 
 
-def explain(component: pd.Series, keys: pd.DataFrame) -> str:
+def explain(component: pd.Series, keys: Keys) -> str:
     """Say what makes one component of more than half of the cases, and what to do; empty if there is no such one."""
     sizes = component.value_counts()
     if sizes.empty or sizes.iloc[0] <= DOMINANT_SHARE * len(keys):
@@ -77,13 +114,13 @@ def explain(component: pd.Series, keys: pd.DataFrame) -> str:
     )
 
 
-def _weakest_kind(keys: pd.DataFrame, joins: pd.DataFrame) -> tuple[str, int]:
+def _weakest_kind(keys: Keys, joins: pd.DataFrame) -> tuple[str, int]:
     """Return the kind to question first: the one that joins the fewest cases of those that hold the chain together.
 
     Also returns how many components there would be without it. If each kind alone would hold the chain together, it
     is the one without which there would be the most components.
     """
-    rest = {kind: np.bincount(_labels(keys.drop(columns=kind))) for kind in keys.columns}
+    rest = {kind: np.bincount(_labels(keys.without(kind))) for kind in keys.codes}
     breaks = [kind for kind, sizes in rest.items() if sizes.max() <= DOMINANT_SHARE * len(keys)]
     if breaks:
         kind = min(breaks, key=lambda name: int(joins["cases"].loc[name]))
@@ -92,7 +129,7 @@ def _weakest_kind(keys: pd.DataFrame, joins: pd.DataFrame) -> tuple[str, int]:
     return kind, len(rest[kind])
 
 
-def _percent(cases: int, keys: pd.DataFrame) -> str:
+def _percent(cases: int, keys: Keys) -> str:
     return f"{100 * cases / len(keys):.0f} % of the cases ({cases} of {len(keys)})"
 
 
@@ -114,7 +151,7 @@ def shared_counts(splits: pd.DataFrame, *, min_shared_words: int) -> dict[str, d
     split_codes = each_of(splits["split"], _SPLITS.index).to_numpy(dtype=np.int64)
     counts = {}
     for name, column in columns.items():
-        codes, values = pd.factorize(column.where(column.str.strip() != ""))
+        codes, values = _coded(column)
         found = np.zeros((len(values), len(_SPLITS)), dtype=bool)
         known = codes >= 0
         found[codes[known], split_codes[known]] = True
@@ -123,20 +160,27 @@ def shared_counts(splits: pd.DataFrame, *, min_shared_words: int) -> dict[str, d
     return counts
 
 
-def _labels(keys: pd.DataFrame) -> npt.NDArray[np.int64]:
+def _coded(column: pd.Series) -> tuple[Ints, pd.Index]:
+    """Return the code of each value, -1 where it is null or blank, and the values."""
+    codes, values = pd.factorize(column.astype("str"))
+    values = pd.Index(values)
+    blank = np.append(values.str.strip() == "", False)
+    return np.where(blank[codes], -1, codes), values
+
+
+def _labels(keys: Keys) -> Ints:
     """Connect cases over a graph of cases and keys; one label per case."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    n = len(keys)
+    n = len(next(iter(keys.codes.values())))
     rows, nodes, size = [], [], n
-    for kind in keys.columns:
-        codes, uniques = pd.factorize(keys[kind])
-        joins = np.append(np.bincount(codes[codes >= 0], minlength=len(uniques)) > 1, False)
+    for kind, codes in keys.codes.items():
+        joins = np.append(np.bincount(codes[codes >= 0], minlength=len(keys.values[kind])) > 1, False)
         case = np.flatnonzero(joins[codes])
         rows.append(case)
         nodes.append(codes[case] + size)
-        size += len(uniques)
+        size += len(keys.values[kind])
     row, node = np.concatenate(rows), np.concatenate(nodes)
     graph = coo_array((np.ones(len(row), dtype=np.int8), (row, node)), shape=(size, size))
     labels = connected_components(graph, directed=False)[1][:n]
@@ -150,7 +194,8 @@ def long_text(text: str, min_shared_words: int) -> str:
 
 def _long_texts(cases: pd.DataFrame, min_shared_words: int) -> pd.Series:
     """Return the `long_text` of each case, made where it is not there yet."""
-    texts = cases["corrected_transcript"]
     known = cases["long_text"] if "long_text" in cases else pd.Series(None, index=cases.index, dtype="str")
-    made = each_of(texts[known.isna()], lambda text: long_text(normalise(text), min_shared_words))
-    return known.fillna(made).astype("str")
+    if not (missing := known.isna()).any():
+        return known
+    texts = cases.loc[missing, "corrected_transcript"]
+    return known.fillna(each_of(texts, lambda text: long_text(normalise(text), min_shared_words))).astype("str")

@@ -10,61 +10,66 @@ import numpy.typing as npt
 import pandas as pd
 
 from mondegreen.balancing import SPLITS
-from mondegreen.components import connect
+from mondegreen.components import Keys, roots
 from mondegreen.ledger import RESERVE
 from mondegreen.schemas import RETENTION
+from mondegreen.tables import codes_of, named, place
 
 EVALUATION = ("validation", "test")
 LINKS_EVALUATION, LINKS_TRAIN = "links_validation_and_test", "links_train_and_evaluation"
+
+
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Forced:
     """Where the ledger sends cases, one entry each, in the order of the cases.
 
-    `split`: null where nothing forces one, or where the ledger forbids all. `reason`: why it forbids all, else null.
-    `component`: as it was, but of those that held too much, the parts that stay. `free`: the case is to be placed.
+    `split`: its place in `SPLITS`, -1 where nothing forces one, or where the ledger forbids all. `reason`: why it
+    forbids all, else null. `component`: as it was, but of those that held too much, the parts that stay. `free`: the
+    case is to be placed.
     """
 
-    split: pd.Series
+    split: Ints
     reason: pd.Series
-    component: pd.Series
+    component: Ints
     free: npt.NDArray[np.bool_]
 
 
-def sides(case_ids: pd.Series, speakers: pd.Series, ledger: pd.DataFrame) -> pd.Series:
-    """Return the split that the ledger itself has for each case, null if none: its own row, else its speaker's.
+def sides(case_ids: pd.Series, speakers: Ints, ledger: pd.DataFrame) -> Ints:
+    """Return the split that the ledger itself has for each case, -1 if none: its own row, else its speaker's.
 
-    `speakers` are those of `components.link_keys`: null where unknown.
+    `speakers` are the codes of `components.link_keys`: -1 where unknown.
     """
-    own = case_ids.map(ledger.set_index("case_id")["split"]).astype("str").str.removesuffix(RESERVE)
-    trained = speakers[own == "train"].dropna()
-    return own.where(own.notna() | ~speakers.isin(trained), "train")
+    at, known = place(case_ids, ledger["case_id"])
+    found = codes_of(ledger["split"].str.removesuffix(RESERVE), SPLITS)
+    own = np.where(known, np.append(found, -1)[at], -1)
+    trained = np.zeros(speakers.max(initial=-1) + 2, dtype=bool)
+    trained[speakers[own == 0]] = True
+    trained[-1] = False  # whom nobody knows
+    return np.where((own < 0) & trained[speakers], 0, own)
 
 
-def force(case_ids: pd.Series, component: pd.Series, side: pd.Series, keys: pd.DataFrame) -> Forced:
-    """Send every component to the one side that it touches.
+def force(case_ids: pd.Series, component: Ints, side: Ints, keys: Keys) -> Forced:
+    """Send every component (see `components.roots`) to the one side that it touches.
 
     A component that touches more than one is taken apart: what the ledger does not know stays out, for that is what
     joins the sides. Of what is joined even then, only the cases of one side stay: test, else validation.
     """
     touched = _touched(component, side)
     count = touched.sum(axis=1)
-    split = pd.Series(np.array([*SPLITS, None], dtype=object)[_first(touched, SPLITS)], component.index, dtype="str")
-    torn = count > 1
+    split, torn = np.where(count == 1, touched.argmax(axis=1), -1), count > 1
     if torn.any():
-        split[torn] = None
-        known = torn & side.notna().to_numpy()
-        parts = connect(case_ids[known], keys[known])
-        strongest = np.array([*reversed(SPLITS), None], dtype=object)[
-            _first(_touched(parts, side[known])[:, ::-1], SPLITS)
-        ]
-        split[known] = side[known].where(side[known] == strongest)
+        known = np.flatnonzero(torn & (side >= 0))
+        parts = roots(case_ids.iloc[known], keys.of(known))
+        strongest = len(SPLITS) - 1 - _touched(parts, side[known])[:, ::-1].argmax(axis=1)
+        split[known] = np.where(side[known] == strongest, side[known], -1)
         component = component.copy()
-        component[known] = parts
+        component[known] = known[parts]
     both = touched[:, 1] & touched[:, 2]
-    reason = pd.Series(np.where(both, LINKS_EVALUATION, LINKS_TRAIN), component.index, dtype="str")
-    return Forced(split, reason.where(torn & split.isna()), component, count == 0)
+    reason = named(np.where(torn & (split < 0), both, -1), (LINKS_TRAIN, LINKS_EVALUATION))
+    return Forced(split, reason, component, count == 0)
 
 
 def to_freeze(cases: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
@@ -105,11 +110,9 @@ def counts(case_ids: pd.Series, split: pd.Series, ledger: pd.DataFrame) -> dict[
     }
 
 
-def _touched(component: pd.Series, side: pd.Series) -> npt.NDArray[np.bool_]:
+def _touched(component: Ints, side: Ints) -> npt.NDArray[np.bool_]:
     """Return, per case and split, whether the case's component holds a case of that side."""
-    return np.column_stack([component.isin(component[side == name]) for name in SPLITS])
-
-
-def _first(touched: npt.NDArray[np.bool_], names: tuple[str, ...]) -> npt.NDArray[np.intp]:
-    """Return the first column that is true in each row, `len(names)` where none is."""
-    return np.where(touched.any(axis=1), touched.argmax(axis=1), len(names))
+    found = np.zeros((len(component), len(SPLITS)), dtype=bool)
+    known = side >= 0
+    found[component[known], side[known]] = True
+    return np.asarray(found[component], dtype=bool)

@@ -1,7 +1,8 @@
 """Placement: each component that nothing has frozen gets a split, by scikit-learn, stratified and seeded.
 
 Sizes count in cases, not in components: splits come near their ratios, and near the error types of all cases. A
-component's place depends on its own draw, and on others only where a split ends: a few more cases move few.
+component's place depends on its own draw, and on others only where a split ends: a few more cases move few. Where there
+are many components, chance stratifies them as well, and a split ends at one of a few draws: then mostly none moves.
 """
 
 import numpy as np
@@ -14,6 +15,8 @@ from mondegreen.balancing import draws
 
 LARGE_SHARE = 0.002  # components with more than this share of the cases are placed first, the small ones even them out
 MIN_SMALL = 100  # with fewer small components than this, all are placed together
+MANY = 10_000  # as many small components are placed by their draws alone
+ENDS = 512  # draws at which a split of many components may end: sizes are true to a thousandth of the cases
 FEW = 1000  # fewer components than this are drawn until the deviation (see `_deviation`) is small enough
 CANDIDATES = 64
 ENOUGH = 0.05  # the first draw that deviates so little is taken, not the best: the next build takes it again
@@ -60,11 +63,14 @@ def _best_candidate(
     wanted = wanted - [sizes[oversized].sum(), 0, 0]
     shares = np.clip(wanted, 0, None) / max(np.clip(wanted, 0, None).sum(), 1)
     lower[0] = int(lower[0] and len(oversized) == 0)
-    strata = _types_and_sizes(counts[rest])
+    strata = _types_and_sizes(counts[rest]) if len(rest) < MANY else codes
     candidates, deviations = [], []
     for number in range(CANDIDATES if len(rest) < FEW else 1):
         drawn = draws(names.iloc[rest], purpose=f"split {number}", seed=seed)
-        candidates.append(_candidate(drawn, strata, sizes[rest], shares, lower))
+        if len(rest) < MANY:
+            candidates.append(_candidate(drawn, strata, sizes[rest], shares, lower))
+        else:
+            candidates.append(_by_draw(drawn, sizes[rest], shares, lower))
         deviations.append(_deviation(_by_split(candidates[-1], counts[rest]), fixed, shares))
         if deviations[-1] <= ENOUGH:
             break
@@ -93,6 +99,15 @@ def _candidate(drawn: npt.NDArray[np.uint64], strata: Ints, sizes: Floats, share
         codes[taken] = code
         rest = rest[codes[rest] == 0]
     return codes
+
+
+def _by_draw(drawn: npt.NDArray[np.uint64], sizes: Floats, shares: Floats, lower: list[int]) -> Ints:
+    """Return a placement of many components by `ENDS` ranges of draws: test takes the lowest, then validation."""
+    span = (drawn // np.uint64(2**64 // ENDS)).astype(np.int64)
+    ends = np.append(0, np.cumsum(np.bincount(span, sizes, ENDS)))
+    test = max(int(np.abs(ends - shares[2] * ends[-1]).argmin()), lower[2])
+    both = max(int(np.abs(ends - (shares[1] + shares[2]) * ends[-1]).argmin()), test + lower[1])
+    return np.where(span < test, 2, np.where(span < both, 1, 0)).astype(np.int64)
 
 
 def _lowest(ids: Ints, strata: Ints, sizes: Floats, wanted: float, least: int, most: int) -> Ints:

@@ -20,7 +20,7 @@ from mondegreen import params
 from mondegreen.balancing import draws
 from mondegreen.components import connect, link_keys
 from mondegreen.ledger import RESERVE
-from mondegreen.schemas import REPLAY, RETENTION
+from mondegreen.schemas import REPLAY, RETENTION, SPLITS
 from mondegreen.tables import among
 
 _FEWEST = 10  # components, speakers mostly, in retention, if there are as many
@@ -56,7 +56,7 @@ def choose(
     known: pd.DataFrame,
     min_shared_words: int,
 ) -> Replayed:
-    """Choose utterances of `pool` for train and `retention` beside the cases of `rows` (columns of splits.parquet).
+    """Choose utterances of `pool` for train and `retention` beside the cases of `rows` (see `splitting.split`).
 
     `known` are all cases and utterances that the ledger has in train, validation or test: also where they are in no
     split any more, what is connected with them is theirs. Sizes count cases of train, before any copies.
@@ -81,7 +81,7 @@ def choose(
     trained = _first(pool, free, wanted, "replay", settings.seed)
     chosen = pool.assign(split=np.where(retained, RETENTION, "train"), component=own)[retained | trained]
     return Replayed(
-        _as_rows(chosen, list(rows.columns)),
+        _as_rows(chosen),
         {
             "utterances": len(pool),
             "train": _counted(wanted, int(trained.sum())),
@@ -149,6 +149,6 @@ def _counted(wanted: int, chosen: int) -> dict[str, int]:
     return {"wanted": wanted, "chosen": chosen, "short_of": wanted - chosen}
 
 
-def _as_rows(chosen: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+def _as_rows(chosen: pd.DataFrame) -> pd.DataFrame:
     rows = chosen.assign(primary_error_type="none", origin=REPLAY, parent_case_id=None, augmentation=None)
-    return rows.sort_values(["split", "case_id"], ignore_index=True)[columns]
+    return rows.sort_values(["split", "case_id"], ignore_index=True).reindex(columns=SPLITS.arrow.names)

@@ -14,13 +14,13 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from mondegreen.balancing import SPLITS, primary_error_types, select, selection_scores
-from mondegreen.components import KEYS, connect, explain, link_keys, links, shared_counts
+from mondegreen.components import KEYS, explain, link_keys, links, roots, shared_counts
 from mondegreen.errors import DataError, ParamsError
 from mondegreen.freezing import EVALUATION, LINKS_EVALUATION, LINKS_TRAIN, counts, force, sides
 from mondegreen.methods import MACHINE_CORRECTED, MAY_NOT_TRAIN, by_people, may_train, refused
 from mondegreen.params import Split as Params
-from mondegreen.placement import Floats, place_components
-from mondegreen.tables import among, each_of, in_order
+from mondegreen.placement import Floats, Ints, place_components
+from mondegreen.tables import among, codes_of, in_order, named
 
 REASONS = (
     "balanced_out",
@@ -31,6 +31,8 @@ REASONS = (
     MAY_NOT_TRAIN,
     "over_max_samples",
 )
+
+_LINKING = {"case_id", *KEYS, "corrected_transcript"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Assignment:
 
 
 def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors: pd.DataFrame | None = None) -> Split:
-    """Choose and assign `cases` (columns of valid.parquet): every case ends in `rows` or in `left_out`.
+    """Choose and assign `cases` (columns of valid.parquet, or `traits`): every case ends in `rows` or in `left_out`.
 
     For `anchors` see `assign`. Raises `DataError` when a split would be empty or a case_id is not unique, and
     `ParamsError` for parameters that cannot be met.
@@ -73,7 +75,8 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
     _check_selection(params)
     cases = in_order(cases, ["case_id"], ignore_index=True)
     _check_unique(cases["case_id"])
-    cases["primary_error_type"] = primary_error_types(cases)
+    if "primary_error_type" not in cases:
+        cases = cases.assign(primary_error_type=primary_error_types(cases))
     people = by_people(cases["correction_method"])
     trains = may_train(cases["correction_method"], params.train_methods)
     eligible = _eligible(cases, ledger, params.min_error_score) & (people | trains)
@@ -84,7 +87,7 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
         )
     if not eligible.all():  # what trained in a release holds its component, whatever the threshold is now
         anchors = pd.concat([cases[~eligible], *([] if anchors is None else [anchors])], ignore_index=True)
-    linking = [name for name in cases if name in {"case_id", *KEYS, "corrected_transcript", "primary_error_type"}]
+    linking = [name for name in cases if name in {*_LINKING, "primary_error_type"}]
     assignment = assign(
         cases.loc[eligible, linking].reset_index(drop=True),
         ledger,
@@ -107,12 +110,13 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
         alpha=params.alpha,
         max_share=params.max_share,
     )
-    unfit.update(selection.reasons)
-    table = _with_reasons(cases[["case_id", "primary_error_type"]], eligible, assignment.cases, unfit)
+    table = _with_reasons(
+        cases[["case_id", "primary_error_type"]], eligible, assignment.cases, unfit, selection.reasons
+    )
     table.loc[~(people | trains), "reason"] = MAY_NOT_TRAIN
     kept = table["reason"].isna()
     order = np.flatnonzero(kept)
-    order = order[np.argsort(each_of(table["split"].iloc[order], SPLITS.index), kind="stable")]
+    order = order[np.argsort(codes_of(table["split"].iloc[order], SPLITS), kind="stable")]
     rows = cases.iloc[order].assign(split=table["split"], component=table["component"]).reset_index(drop=True)
     left_out = table.loc[~kept, ["case_id", "reason", "split", "component"]].reset_index(drop=True)
     left_out["component"] = left_out["component"].where(left_out["split"].notna())
@@ -144,31 +148,48 @@ def assign(
     ratios = np.array(list(_ratios(train_ratio, validation_ratio, test_ratio).values()))
     only = pd.Series(False, cases.index) if train_only is None else train_only
     cases = in_order(cases.assign(train_only=only), ["case_id"], ignore_index=True)
+    _check_unique(cases["case_id"])
+    here = slice(len(cases))
     linked = _with_anchors(cases, anchors, ledger)
-    _check_unique(linked["case_id"])
-    keys = link_keys(linked, min_shared_words=min_shared_words)
-    table = linked[["case_id", "primary_error_type"]].assign(component=connect(linked["case_id"], keys))
-    side = sides(table["case_id"], keys["speaker_id"], ledger)
-    forced = force(table["case_id"], table["component"], side, keys)
-    table["frozen"] = among(table["case_id"], _frozen(ledger))
-    table = table.assign(split=forced.split, reason=forced.reason, component=forced.component)
-    table, free, keys = table.iloc[: len(cases)].copy(), forced.free[: len(cases)], keys.iloc[: len(cases)]
-    explanation = explain(table["component"], keys)
-    trained = free & ~among(table["component"], table["component"][~cases["train_only"]]).to_numpy()
-    table.loc[trained, "split"] = "train"
-    free = free & ~trained
-    _check_enough(table, free, explanation)
-    names = keys["speaker_id"].fillna(keys["recording_id"]).fillna(table["case_id"])
-    table.loc[free, "split"] = _place(table.assign(name=names), free, ratios, seed)
-    if len(linked) > len(cases):  # a component is named by a case that is there
-        table["component"] = table.groupby("component")["case_id"].transform("min")
+    case_ids, keys = linked["case_id"], link_keys(linked, min_shared_words=min_shared_words)
+    side = sides(case_ids, keys.codes["speaker_id"], ledger)
+    forced = force(case_ids, roots(case_ids, keys), side, keys)
+    component, split, free, keys = forced.component[here], forced.split[here], forced.free[here], keys.of(here)
+    explanation = explain(pd.Series(component), keys)
+    trained = free & _alone(component, cases["train_only"].to_numpy(dtype=bool))
+    split[trained] = 0
+    free &= ~trained
+    _check_enough(component, split, free, explanation)
+    first = _first(component)
+    names = keys.column("speaker_id").fillna(keys.column("recording_id")).fillna(cases["case_id"])
+    split[free] = _place(cases["primary_error_type"], names.iloc[first], component, split, free, ratios, seed)
+    table = cases[["case_id", "primary_error_type"]].assign(
+        component=cases["case_id"].iloc[first].array,  # named by a case that is there
+        split=named(split, SPLITS),
+        reason=forced.reason.iloc[here],
+        frozen=among(cases["case_id"], _frozen(ledger)),
+    )
     columns = ["case_id", "component", "split", "reason", "frozen", "primary_error_type"]
     return Assignment(table[columns], links(keys), explanation)
 
 
+def _first(component: Ints) -> Ints:
+    """Return, for each case, where the first one of its component stands."""
+    _, at, codes = np.unique(component, return_index=True, return_inverse=True)
+    return np.asarray(at[codes], dtype=np.int64)
+
+
+def _alone(component: Ints, train_only: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return which cases are of a component in which all can only train."""
+    others = np.zeros(component.max(initial=-1) + 1, dtype=bool)
+    others[component[~train_only]] = True
+    return ~others[component]
+
+
 def _eligible(cases: pd.DataFrame, ledger: pd.DataFrame, min_error_score: float) -> pd.Series:
     """Tell which cases reach `min_error_score`; frozen ones always do."""
-    eligible = among(cases["case_id"], _frozen(ledger)) | (selection_scores(cases) >= min_error_score)
+    scores = cases["selection_score"] if "selection_score" in cases else selection_scores(cases)
+    eligible = among(cases["case_id"], _frozen(ledger)) | (scores >= min_error_score)
     if cases.empty:
         raise DataError("there are no valid cases to split: record failures and corrections, then `mondegreen ingest`")
     if not eligible.any():
@@ -191,17 +212,21 @@ def _check_not_empty(kept: pd.Series, params: Params) -> None:
         )
 
 
-def _with_reasons(cases: pd.DataFrame, eligible: pd.Series, assigned: pd.DataFrame, dropped: pd.Series) -> pd.DataFrame:
-    """Return all cases (sorted) with `component, split, frozen` where assigned, and `reason`, null for those kept."""
-    reasons = assigned["reason"].copy()
-    reasons.update(dropped)
-    table = cases.copy()
-    table["reason"] = pd.Series("below_min_error_score", index=cases.index, dtype="str").where(~eligible)
-    index = table.index[eligible]  # both are sorted by case_id
-    table.loc[index, "reason"] = reasons.to_numpy()
-    for column in ("component", "split", "frozen"):
-        table[column] = pd.Series(assigned[column].to_numpy(), index=index)
-    return table
+def _with_reasons(
+    cases: pd.DataFrame, eligible: pd.Series, assigned: pd.DataFrame, *dropped: pd.Series
+) -> pd.DataFrame:
+    """Return all cases (sorted) with `component, split, frozen` where assigned, and `reason`, null for those kept.
+
+    Why cases are `dropped` after they were assigned stands in series with labels of `assigned`, the later one holds.
+    """
+    at = np.flatnonzero(eligible)  # both are sorted by case_id
+    reasons = np.full(len(cases), REASONS.index("below_min_error_score"))
+    reasons[at] = codes_of(assigned["reason"], REASONS)
+    for some in dropped:
+        found = codes_of(some, REASONS)
+        reasons[at[some.index[found >= 0]]] = found[found >= 0]
+    wide = assigned[["component", "split", "frozen"]].set_axis(at)
+    return pd.concat([cases.assign(reason=named(reasons, REASONS)), wide.reindex(cases.index)], axis=1)
 
 
 def _with_anchors(cases: pd.DataFrame, anchors: pd.DataFrame | None, ledger: pd.DataFrame) -> pd.DataFrame:
@@ -209,40 +234,41 @@ def _with_anchors(cases: pd.DataFrame, anchors: pd.DataFrame | None, ledger: pd.
     if anchors is None:
         return cases
     wanted = among(anchors["case_id"], ledger["case_id"]) & ~among(anchors["case_id"], cases["case_id"])
-    added = anchors.loc[wanted, ["case_id", *KEYS[:-1], "corrected_transcript"]]
+    added = anchors.loc[wanted, [name for name in anchors if name in _LINKING]]
     return pd.concat([cases, added], ignore_index=True) if len(added) else cases
 
 
-def _check_enough(table: pd.DataFrame, free: npt.NDArray[np.bool_], explanation: str) -> None:
+def _check_enough(component: Ints, split: Ints, free: npt.NDArray[np.bool_], explanation: str) -> None:
     """Raise `DataError` when the free components cannot fill every split that frozen cases leave empty."""
-    there = set(table["split"].dropna().unique())
-    empty = [name for name in SPLITS if name not in there]
-    found = table.loc[free, "component"].nunique()
+    empty = [name for code, name in enumerate(SPLITS) if not (split == code).any()]
+    found = len(np.unique(component[free]))
     if found >= len(empty):
         return
-    total = table["component"].nunique()
+    total = len(np.unique(component))
     message = (
-        f"{len(table)} cases form {total} component{'s' if total != 1 else ''}, {found} of them free to be placed, but "
-        f"{', '.join(empty)} need one each: at least {len(empty) - found} more needed"
+        f"{len(component)} cases form {total} component{'s' if total != 1 else ''}, {found} of them free to be placed, "
+        f"but {', '.join(empty)} need one each: at least {len(empty) - found} more needed"
     )
     raise DataError(f"{message}. {explanation}" if explanation else message)
 
 
-def _place(table: pd.DataFrame, free: npt.NDArray[np.bool_], ratios: Floats, seed: int) -> pd.Series:
-    """Return the split of every free case; a component's draw is that of its first case's `name`."""
-    type_codes, types = pd.factorize(table["primary_error_type"], sort=True)
-    split_codes = (
-        table["split"].map({name: code for code, name in enumerate(SPLITS)}).fillna(-1).to_numpy(dtype=np.int64)
-    )
-    fixed = np.zeros((len(SPLITS), len(types)))
-    known = split_codes >= 0
-    np.add.at(fixed, (split_codes[known], type_codes[known]), 1)
-    component, names = pd.factorize(table.loc[free, "component"])
-    ones = np.ones(len(component))
-    counts = csr_array((ones, (component, type_codes[free])), shape=(len(names), len(types)))
-    first = table.loc[free, "name"][~table.loc[free, "component"].duplicated()]
-    codes = place_components(counts, first, fixed, ratios, seed)
-    return pd.Series(np.array(SPLITS, dtype=object)[codes[component]], index=table.index[free], dtype="str")
+def _place(
+    types: pd.Series,
+    names: pd.Series,
+    component: Ints,
+    split: Ints,
+    free: npt.NDArray[np.bool_],
+    ratios: Floats,
+    seed: int,
+) -> Ints:
+    """Return the split of every free case; a component's draw is that of its first case's name."""
+    kind, kinds = pd.factorize(types, sort=True)
+    known, shape = split >= 0, (len(SPLITS), len(kinds))
+    fixed = np.bincount(split[known] * len(kinds) + kind[known], minlength=shape[0] * shape[1]).reshape(shape)
+    of, _ = pd.factorize(component[free])
+    first = np.flatnonzero(free)[np.unique(of, return_index=True)[1]]
+    counts = csr_array((np.ones(len(of)), (of, kind[free])), shape=(len(first), len(kinds)))
+    return place_components(counts, names.iloc[first], fixed.astype(np.float64), ratios, seed)[of]
 
 
 def _ratios(train: float, validation: float, test: float) -> dict[str, float]:
@@ -267,7 +293,8 @@ def _check_selection(params: Params) -> None:
 
 
 def _check_unique(case_ids: pd.Series) -> None:
-    repeated = case_ids[case_ids.duplicated()].unique()
+    """Raise `DataError` where sorted case_ids are not unique."""
+    repeated = case_ids[case_ids.eq(case_ids.shift())].unique()
     if len(repeated):
         raise DataError(
             f"{len(repeated)} case_id(s) stand in more than one row, the first is {min(repeated)!r}: "
@@ -287,7 +314,7 @@ def _report(
     ratios = _ratios(params.train_ratio, params.validation_ratio, params.test_ratio)
     assigned = _counts(table["split"], SPLITS)
     sizes = _counts(rows["split"], SPLITS)
-    components = table.dropna(subset="split").groupby("component")["split"].agg(["first", "size"])
+    largest = np.bincount(pd.factorize(table["component"][table["split"].notna()])[0]).max()
     in_split = {name: rows.loc[rows["split"] == name, ["component", "primary_error_type"]] for name in SPLITS}
     return _rounded(
         {
@@ -298,7 +325,7 @@ def _report(
                 for name, ratio in ratios.items()
             },
             "components": {name: part["component"].nunique() for name, part in in_split.items()},
-            "largest_component": int(components["size"].max()),
+            "largest_component": int(largest),
             "error_types": {name: _counts(part["primary_error_type"], types) for name, part in in_split.items()},
             "shared": shared_counts(rows, min_shared_words=params.min_shared_words),
             "links": {

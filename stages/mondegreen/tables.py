@@ -166,6 +166,18 @@ def place(values: pd.Series, among: pd.Series) -> tuple[npt.NDArray[np.int64], n
     return found.fill_null(0).to_numpy().astype(np.int64), found.is_valid().to_numpy(zero_copy_only=False)
 
 
+def codes_of(values: pd.Series, names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return where each string stands in `names`, -1 where it does not."""
+    at, known = place(values, pd.Series(names, dtype="str"))
+    return np.where(known, at, -1)
+
+
+def named(codes: npt.NDArray[np.int64], names: Sequence[str]) -> pd.Series:
+    """Return the string that each code stands for, null for -1: what `codes_of` takes apart."""
+    found = pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(names, pa.string()))
+    return pd.Series(found.cast(pa.string()).to_pandas(), dtype="str")
+
+
 def in_order(frame: pd.DataFrame, by: Sequence[str], *, ignore_index: bool = False) -> pd.DataFrame:
     """Return `frame` sorted by columns, nulls last: stable, and in a fifth of the time of `DataFrame.sort_values`.
 

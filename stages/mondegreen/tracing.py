@@ -217,7 +217,8 @@ def _explained(reason: str) -> dict[str, str]:
 def _component(root: Path, case: dict[str, Any]) -> dict[str, Any]:
     """Return the size of a case's component, and which other cases share a key with the case itself, by key."""
     words = params.load(params.Split, root / "params.yaml").min_shared_words
-    own = link_keys(pd.DataFrame([case]), min_shared_words=words).iloc[0]
+    alone = link_keys(pd.DataFrame([case]), min_shared_words=words)
+    own = {kind: alone.column(kind)[0] for kind in KEYS}
     long = pd.notna(own["long_text"])
     table = _linked(root / _SPLITS, pc.field("component") == case["component"], text=long)
     size = len(table)
@@ -229,7 +230,7 @@ def _component(root: Path, case: dict[str, Any]) -> dict[str, Any]:
     keys = link_keys(table, min_shared_words=words)
     links = []
     for kind in KEYS:
-        same = table["case_id"][(keys[kind] == own[kind]) & (table["case_id"] != case["case_id"])]
+        same = table["case_id"][(keys.column(kind) == own[kind]) & (table["case_id"] != case["case_id"])]
         if pd.notna(own[kind]) and len(same):
             links.append({"kind": kind, "key": str(own[kind]), "cases": sorted(same)})
     return {"name": case["component"], "size": size, "links": links}
