@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from mondegreen import params, tables
-from mondegreen.auditing import EXPECTED, audit
+from mondegreen.auditing import audit
 from mondegreen.errors import AuditError
-from mondegreen.schemas import SPLITS
+from mondegreen.portions import Portion
+from mondegreen.shelf import FOLDER, Shelf
 from mondegreen.stage import run
 from mondegreen.terminal import progress
 
@@ -17,18 +16,21 @@ ROWS = ("data/splits.parquet", "data/augmented/rows.parquet")
 def main() -> None:
     """Read the dataset, write what was found; raise `AuditError` when anything is wrong."""
     limits = params.load(params.Validate)
-    rows = pd.concat([tables.read(path, SPLITS, columns=EXPECTED) for path in ROWS], ignore_index=True)
-    with progress(len(rows), " rows", "audit") as advance:
+    expected = [Portion(file) for path in ROWS for file in tables.files(path)]
+    shelf = Shelf(FOLDER / "audit")
+    with progress(sum(map(len, expected)), " rows", "audit") as advance:
         report = audit(
             Path("data/dataset"),
-            rows,
+            expected,
             require_audio=params.load(params.Export).require_audio,
             normaliser=params.load(params.Collect).normaliser,
             min_shared_words=params.load(params.Split).min_shared_words,
             min_duration=limits.min_duration,
             max_duration=limits.max_duration,
+            shelf=shelf,
             advance=advance,
         )
+    shelf.sweep()
     tables.write_json(report.metrics, "data/metrics/dataset.json")
     if report.problems:
         problems = "\n".join(f"  {problem}" for problem in report.problems)

@@ -4,17 +4,13 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from mondegreen import batches, params, tables
+from mondegreen import batches, params, portions, tables
 from mondegreen.card import card
 from mondegreen.dataset import export
 from mondegreen.errors import GateError
-from mondegreen.schemas import SPLITS
+from mondegreen.shelf import FOLDER, Shelf
 from mondegreen.stage import run
 from mondegreen.terminal import progress
-
-ROWS = ("data/splits.parquet", "data/augmented/rows.parquet")
 
 
 def check_gate(report: bytes, gate: dict[str, Any], quality: dict[str, Any], split: dict[str, Any]) -> None:
@@ -38,18 +34,20 @@ def main() -> None:
         quality,
         tables.read_json("data/metrics/split.json"),
     )
-    rows = pd.concat([tables.read(path, SPLITS) for path in ROWS], ignore_index=True)
+    parts = portions.with_copies(tables.files("data/splits.parquet"), tables.load("data/augmented/rows.parquet"))
     packs = [*batches.packs(Path("data/raw")), *sorted(Path("data/augmented").glob("audio-*.parquet"))]
     normaliser = params.load(params.Collect).normaliser
-    with progress(len(rows), " rows", "export") as advance:
+    shelf = Shelf(FOLDER / "export")
+    with progress(sum(map(len, parts)), " rows", "export") as advance:
         export(
-            rows,
+            parts,
             packs if settings.require_audio else [],
             Path("data/dataset"),
             require_audio=settings.require_audio,
             max_shard_mb=settings.max_shard_mb,
-            describe=lambda contents: card(
-                rows,
+            shelf=shelf,
+            describe=lambda contents, figures: card(
+                figures,
                 contents,
                 quality,
                 name=settings.name,
@@ -59,6 +57,7 @@ def main() -> None:
             ),
             advance=advance,
         )
+    shelf.sweep()
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ import pytest
 import soundfile
 
 from conftest import sound
+from mondegreen import auditing
 from mondegreen.auditing import LISTED, PROBLEMS, audit
 from mondegreen.dataset import features
+from mondegreen.shelf import Shelf
 from test_dataset import CLIPS, SPLIT_OF, case, digests, export, splits_table, write_packs
 
 OPTIONS = {
@@ -42,6 +44,27 @@ def whole(tmp_path_factory):
     rows = splits_table([case(n, SPLIT_OF[n], CLIPS[n]) for n in range(12)], folder)
     export(rows, write_packs(folder, CLIPS), folder / "out", max_shard_mb=0.03)
     return folder / "out", rows
+
+
+@pytest.fixture(scope="module")
+def kept(whole, tmp_path_factory):
+    """Return a folder in which all is kept that an audit of the good dataset found."""
+    folder = tmp_path_factory.mktemp("kept")
+    assert auditing.audit(*whole, **OPTIONS, shelf=Shelf(folder)).passed
+    return folder
+
+
+@pytest.fixture(autouse=True, params=["anew", "from the shelf"])
+def way(request, kept, monkeypatch):
+    """Let each test audit in both ways: from nothing, and with what is kept of the good dataset, and of this one."""
+
+    def again(*args, **options):
+        first, second = (auditing.audit(*args, **options, shelf=Shelf(kept)) for _ in range(2))
+        assert first == second
+        return second
+
+    if request.param != "anew":
+        monkeypatch.setitem(globals(), "audit", again)
 
 
 @pytest.fixture

@@ -2,14 +2,17 @@
 
 import re
 
+import pyarrow as pa
 import pytest
 import yaml
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
 from conftest import case_row, case_table
+from mondegreen import totals
 from mondegreen.card import LISTED, card, escape
 from mondegreen.dataset import SplitContents, features
+from mondegreen.schemas import SPLITS
 from test_dataset import CLIPS, QUALITY, SPLIT_OF, case, export, splits_table, write_packs
 
 HOSTILE = [
@@ -33,13 +36,19 @@ HOSTILE = [
 ]
 
 
+def columns(rows):
+    schema = SPLITS.of(totals.COLUMNS).arrow
+    nullable = pa.schema([field.with_nullable(True) for field in schema])
+    return pa.Table.from_pandas(rows.reindex(columns=schema.names), nullable, preserve_index=False)
+
+
 def written(rows, **changes):
     contents = {
         split: SplitContents(len(found), 1000, 900, (f"{split}-00000-of-00001.parquet",))
         for split, found in rows.groupby("split", sort=False)
     }
     options = {"name": "Sample", "licence": "cc-by-4.0", "normaliser": "basic-1", "require_audio": True} | changes
-    return card(rows, contents, QUALITY, **options)
+    return card(totals.total([totals.tally(columns(rows))]), contents, QUALITY, **options)
 
 
 def front(text):

@@ -16,10 +16,12 @@ import soundfile
 from datasets import Audio, load_dataset
 
 from conftest import case_row, sound
-from mondegreen import audio, batches, dataset, tables
+from mondegreen import audio, batches, dataset, shards, tables, totals
 from mondegreen.card import card
 from mondegreen.errors import DataError
+from mondegreen.portions import Portion
 from mondegreen.schemas import SPLITS
+from mondegreen.shelf import Shelf
 
 QUALITY = {"quality_metrics": {"completeness": 1.0, "overall_score": 0.99}, "counts": {"cases": 12}}
 TEXTS = ["kiss the sky", "आकाश को चूमने दो", "我要亲吻天空", "空にキス", "Ça, c'est “l’été” | <b>"]
@@ -80,11 +82,16 @@ def write_packs(folder: Path, clips: list[bytes], *, group: int = 2) -> list[Pat
 def export(rows: pd.DataFrame, packs: list[Path], out: Path, **changes: Any) -> dataset.Contents:
     options: dict[str, Any] = {"require_audio": True, "max_shard_mb": 256} | changes
 
-    def describe(contents: dataset.Contents) -> str:
+    def describe(contents: dataset.Contents, figures: totals.Figures) -> str:
         text = {"name": "Sample", "licence": "CC-BY-4.0", "normaliser": "basic-1"}
-        return card(rows, contents, QUALITY, require_audio=options["require_audio"], **text)
+        return card(figures, contents, QUALITY, require_audio=options["require_audio"], **text)
 
-    return dataset.export(rows, packs, out, describe=describe, **options)
+    nowhere = Shelf(Path("/dev/null"))
+    return dataset.export([portion(rows)], packs, out, **{"describe": describe, "shelf": nowhere} | options)
+
+
+def portion(rows: pd.DataFrame) -> Portion:
+    return Portion(None, pa.Table.from_pandas(rows, SPLITS.arrow, preserve_index=False))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -168,7 +175,7 @@ def test_shards_are_bounded_and_their_names_carry_the_right_count(tmp_path, rows
 
 
 def test_row_groups_are_bounded(tmp_path, rows, packs, monkeypatch):
-    monkeypatch.setattr(dataset, "ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1)
     export(rows, packs, tmp_path / "out")
     assert pq.read_metadata(tmp_path / "out/data/train-00000-of-00001.parquet").num_row_groups > 3
 
@@ -212,11 +219,11 @@ def test_a_crash_leaves_the_last_dataset_and_the_next_export_cleans_up(tmp_path,
     export(rows, packs, tmp_path / "out")
     before = digests(tmp_path / "out")
 
-    def crash(contents: dataset.Contents) -> str:
+    def crash(*_: object) -> str:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        dataset.export(rows[:6], packs, tmp_path / "out", require_audio=True, max_shard_mb=1, describe=crash)
+        export(rows[:6], packs, tmp_path / "out", max_shard_mb=1, describe=crash)
     assert digests(tmp_path / "out") == before
     assert (tmp_path / ".out.partial").exists()
     export(rows[:6], packs, tmp_path / "out")

@@ -3,32 +3,35 @@
 It is read through `datasets`, streamed, so that no copy lands in a cache; every clip is decoded and hashed.
 """
 
-import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unicodedata import unidata_version
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Audio, Features, IterableDatasetDict, load_dataset
-from datasets.exceptions import DatasetsError
-from rapidfuzz.distance import Levenshtein
-from yaml import YAMLError  # `datasets` reads the card with it
 
-from mondegreen import audio
-from mondegreen.dataset import ROW_GROUP_BYTES, features, shard_name, split_order
+from mondegreen import audio, faults, methods, portions, reading, schemas, shards, spans, tables, text
+from mondegreen.dataset import shard_name, split_order
+from mondegreen.errors import DataError
 from mondegreen.executor import spread
-from mondegreen.methods import by_people
-from mondegreen.schemas import AUGMENTED, FAILURE, REPLAY, RETENTION, UNLABELLED
-from mondegreen.tables import DIGITS, among, pieces, rounded
-from mondegreen.text import NORMALISERS, heeds, normalise
+from mondegreen.faults import Limits
+from mondegreen.portions import Portion
+from mondegreen.reading import READ_ERRORS, Shard
+from mondegreen.schemas import SPLITS
+from mondegreen.shards import ROW_GROUP_BYTES, features
+from mondegreen.shelf import NOWHERE, Shelf, key_of
+from mondegreen.spans import Rows
+from mondegreen.tables import rounded
 
 LISTED = 20
 """How many examples are kept of each kind of problem; the totals are exact."""
@@ -61,25 +64,10 @@ PROBLEMS = {
 }
 """Every kind of problem and its meaning."""
 
-DURATION_TOLERANCE = 0.01  # seconds
-_SAME = {
-    "text": "corrected_transcript",
-    **{name: name for name in ("original_transcript", "speaker_id", "recording_id", "language", "model_version")},
-    **{name: name for name in ("correction_method", "error_score", "duration", "wer")},
-    **{name: name for name in ("origin", "parent_case_id", "augmentation")},
-}
-EXPECTED = ("case_id", "split", "audio_sha256", "is_speech", "error_types", "detected_error_types", *_SAME.values())
-"""The columns of splits.parquet that the dataset is compared with."""
 _SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-(?P<count>\d{5})\.parquet")
-_READ_ERRORS = (OSError, ValueError, pa.ArrowException, DatasetsError)
-_HEARD = ["audio_sha256", "sample_rate", "frames", "pcm_sha256", "error", "peak"]
 _MOST_ROWS = 1000
-_PIECE = 50_000
-"""Rows whose texts a worker judges at once: about a second's work."""
-_TEXTS = pa.schema([(name, pa.string()) for name in ("text", "original_transcript", "language")])
-_JUDGED = pa.schema(
-    [("word_errors", pa.int64()), ("reference_words", pa.int64()), ("long_text", pa.string()), ("pair", pa.string())]
-)
+_READ_BY, _READ_WITH = (audio, reading, shards, spans, text), ("datasets", "pyarrow", "soundfile", "rapidfuzz")
+_COMPARED_BY, _COMPARED_WITH = (faults, methods, portions, schemas, tables), ("pyarrow", "numpy", "pandera")
 
 
 @dataclass(frozen=True)
@@ -118,36 +106,107 @@ class _Findings:
 
 def audit(
     folder: Path,
-    expected: pd.DataFrame,
+    expected: pd.DataFrame | Sequence[Portion],
     *,
     require_audio: bool,
     normaliser: str,
     min_shared_words: int,
     min_duration: float,
     max_duration: float,
+    shelf: Shelf = NOWHERE,
     advance: Callable[[int], object] = lambda rows: None,
 ) -> AuditReport:
-    """Read the dataset in `folder` and compare it with the `expected` rows (`EXPECTED`, columns of splits.parquet).
+    """Read the dataset in `folder` and compare it with the `expected` rows (columns of splits.parquet).
 
     Durations are seconds; a text of at least `min_shared_words` normalised words must not be in two splits.
-    `advance` is told how many more rows were read. Never raises for a bad dataset: whatever is wrong is among the
-    report's problems.
+    `advance` is told how many more rows were read. What a shard says, and how it compares with the portions that hold
+    its cases, comes from the `shelf` where the bytes of both are known; all else is checked each time. Never raises
+    for a bad dataset: whatever is wrong is among the report's problems.
     """
+    if isinstance(expected, pd.DataFrame):
+        expected = [Portion(None, pa.Table.from_pandas(expected, SPLITS.arrow, preserve_index=False))]
     findings = _Findings()
-    shards = _check_files(folder, require_audio, findings)
-    size = sum(shard.stat().st_size for shard in shards)
-    step = max(1, min(_MOST_ROWS, ROW_GROUP_BYTES * sum(shards.values()) // max(size, 1)))
-    rows, said = _read(folder, step, require_audio, findings, advance)
-    rows = rows.join(_judged(rows, normaliser, min_shared_words))
-    _check_counts(rows, expected, said, findings)
-    _check_cases(rows, expected, findings)
-    _check_texts(rows, expected, findings)
-    _check_copies(rows, findings)
-    if require_audio:
-        _check_audio(rows, expected, min_duration, max_duration, findings)
-    _check_unique(rows, require_audio, findings)
-    splits = split_order([*expected["split"].unique(), *rows["split"].unique()])
-    return AuditReport(_metrics(rows, splits, size, findings), findings.lines())
+    files = _check_files(folder, require_audio, findings)
+    size = sum(file.stat().st_size for file in files)
+    step = max(1, min(_MOST_ROWS, ROW_GROUP_BYTES * sum(files.values()) // max(size, 1)))
+    sha256 = dict(zip(files, spread(shards.digest, files, engine="local", threads=True), strict=True))
+    with tempfile.TemporaryDirectory() as cache:
+        there, said = reading.shards(folder, sha256, cache, features(require_audio=require_audio), findings.add)
+        read = partial(reading.read, step=step, normaliser=normaliser, min_shared_words=min_shared_words)
+        settings = str((require_audio, normaliser, min_shared_words, unidata_version))
+        found = _read(there, partial(read, add=findings.add, advance=advance), settings, shelf, advance)
+    splits = pa.concat_tables([portion.load(("case_id", "split")) for portion in expected]).combine_chunks()
+    rows, at = _rows(found, splits)
+    _check_counts(rows, splits, said, findings)
+    _check_cases(rows, at, splits, findings)
+    _compare(found, at, expected, Limits(require_audio, min_duration, max_duration), shelf, findings)
+    spans.check(rows, require_audio=require_audio, add=findings.add)
+    names = split_order([*splits["split"].unique().to_pylist(), *rows.splits])
+    return AuditReport(_metrics(spans.metrics(rows, names), size, findings), findings.lines())
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A shard and what it says, in few columns; the `whole` of it, where it was read now; the key of that."""
+
+    shard: Shard
+    key: str
+    narrow: pa.Table
+    whole: pa.Table | None
+
+
+def _read(
+    there: Sequence[Shard],
+    read: Callable[[list[Shard]], list[pa.Table | None]],
+    settings: str,
+    shelf: Shelf,
+    advance: Callable[[int], object],
+) -> list[_Reading]:
+    """Return what each shard says, from the shelf or from its bytes; a split is read whole or not at all."""
+    keys = [
+        key_of(shard.sha256, settings, code=_READ_BY, packages=_READ_WITH) if shard.sha256 else "" for shard in there
+    ]
+    known = list(spread(partial(_known, shelf), keys, engine="local", threads=True))
+    fresh = [number for number, table in enumerate(known) if table is None]
+    made = dict(zip(fresh, read([there[number] for number in fresh]), strict=True))
+    lasting = [(keys[number], table) for number, table in made.items() if keys[number] and table is not None]
+    for _ in spread(partial(_keep, shelf), lasting, engine="local", threads=True):
+        pass
+    found = []
+    broken = {there[number].split for number, table in made.items() if table is None}
+    for number, (shard, narrow) in enumerate(zip(there, known, strict=True)):
+        if narrow is not None:
+            advance(len(narrow))
+        if shard.split not in broken:
+            whole = made.get(number)
+            found.append(_Reading(shard, keys[number], spans.narrow(whole) if narrow is None else narrow, whole))
+    return found
+
+
+def _known(shelf: Shelf, key: str) -> pa.Table | None:
+    shelf.hold([f"{key}-whole"])
+    return shelf.get(f"{key}-narrow") if key else None
+
+
+def _keep(shelf: Shelf, kept: tuple[str, pa.Table]) -> None:
+    key, whole = kept
+    shelf.put(f"{key}-whole", whole)
+    shelf.put(f"{key}-narrow", spans.narrow(whole))
+
+
+def _rows(found: Sequence[_Reading], splits: pa.Table) -> tuple[Rows, npt.NDArray[np.int64]]:
+    """Return all rows, and which of those that were to be exported each is; -1 of one that was not."""
+    nothing = spans.narrow(reading.empty(spans.COLUMNS))
+    table = pa.concat_tables([nothing, *(one.narrow for one in found)]).unify_dictionaries().combine_chunks()
+    names = list(dict.fromkeys(one.shard.split for one in found))
+    places = [names.index(one.shard.split) for one in found]
+    split = np.repeat(np.array(places, np.int64), [len(one.narrow) for one in found])
+    case_ids = table["case_id"].combine_chunks()
+    at = pc.index_in(case_ids, value_set=splits["case_id"].combine_chunks(), skip_nulls=True)
+    at = at.fill_null(-1).to_numpy().astype(np.int64)
+    strange = pc.index_in(case_ids, value_set=case_ids.filter(pa.array(at < 0)).unique(), skip_nulls=True)
+    case = np.where(at >= 0, at, len(splits) + strange.fill_null(-1 - len(splits)).to_numpy())
+    return Rows(table, names, split, case), at
 
 
 def _check_files(folder: Path, require_audio: bool, findings: _Findings) -> dict[Path, int]:
@@ -164,7 +223,7 @@ def _check_files(folder: Path, require_audio: bool, findings: _Findings) -> dict
     for shard in shards:
         try:
             found = pq.read_metadata(shard)
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             findings.add("unreadable", [f"{shard.name}: {error}"])
             continue
         rows[shard] = found.num_rows
@@ -174,209 +233,74 @@ def _check_files(folder: Path, require_audio: bool, findings: _Findings) -> dict
     return rows
 
 
-def _read(
-    folder: Path, step: int, require_audio: bool, findings: _Findings, advance: Callable[[int], object]
-) -> tuple[pd.DataFrame, dict[str, int | None]]:
-    """Return all rows (all columns but the audio, `split`, and what `_hear` returns) and the counts of the card."""
-    wanted = features(require_audio=require_audio)
-    names = [name for name in wanted if name != "audio"]
-    columns = pa.schema([*(wanted.arrow_schema.field(name) for name in names), pa.field("split", pa.string())])
-    tables = [columns.empty_table()]
-    heard: list[dict[str, Any]] = []
-    said: dict[str, int | None] = {}
-
-    def clips() -> Iterator[Any]:
-        for split, batch in _batches(folder, step, wanted, said, findings):
-            texts = batch.select(names).append_column("split", pa.array([split] * len(batch), pa.string()))
-            tables.append(texts.replace_schema_metadata())
-            advance(len(batch))
-            yield pc.struct_field(batch["audio"], "bytes") if require_audio else []
-
-    for found in spread(_hear, clips(), engine="local", threads=True):
-        heard += found
-    rows = pa.concat_tables(tables).to_pandas()
-    return rows.join(pd.DataFrame(heard, columns=_HEARD, dtype=object)), said
-
-
-def _batches(
-    folder: Path, size: int, wanted: Features, said: dict[str, int | None], findings: _Findings
-) -> Iterator[tuple[str, pa.Table]]:
-    """Yield (split, `size` rows) as `datasets` reads them; fill in what the card says."""
-    with tempfile.TemporaryDirectory() as cache:
-        for split, stream in _streams(folder, cache, findings).items():
-            info = (stream.info.splits or {}).get(split)
-            said[split] = info.num_examples if info else None
-            if stream.features != wanted:
-                findings.add("wrong_columns", [f"{split}, as the card has it"])
-                continue
-            if "audio" in wanted:
-                stream = stream.cast_column("audio", Audio(decode=False))
-            try:
-                for batch in stream.with_format("arrow").iter(size):
-                    yield split, batch
-            except _READ_ERRORS as error:
-                findings.add("unreadable", [f"{split}: {error}"])
-
-
-def _streams(folder: Path, cache: str, findings: _Findings) -> IterableDatasetDict:
-    try:
-        return load_dataset(str(folder.resolve()), streaming=True, cache_dir=cache)
-    except (*_READ_ERRORS, YAMLError) as error:
-        findings.add("unreadable", [error])
-        return IterableDatasetDict()
-
-
-def _hear(clips: Iterable[pa.Scalar]) -> list[dict[str, Any]]:
-    """Decode and hash clips; the result has the columns `_HEARD`."""
-    found = []
-    for clip in clips:
-        data = clip.as_py()
-        probe = audio.probe(data) if data else audio.Probe(error="holds no bytes")
-        sha256 = hashlib.sha256(data).hexdigest() if data else None
-        found.append({"audio_sha256": sha256} | {name: getattr(probe, name) for name in _HEARD[1:]})
-    return found
-
-
-def _check_counts(rows: pd.DataFrame, expected: pd.DataFrame, said: dict[str, int | None], findings: _Findings) -> None:
-    wanted, read = expected["split"].value_counts(), rows["split"].value_counts()
-    for split in split_order([*wanted.index, *read.index, *said]):
-        counts = [int(wanted.get(split, 0)), int(read.get(split, 0)), said.get(split)]
+def _check_counts(rows: Rows, splits: pa.Table, said: Mapping[str, int | None], findings: _Findings) -> None:
+    counted = splits["split"].combine_chunks().value_counts().to_pylist()
+    wanted = Counter({row["values"]: row["counts"] for row in counted})
+    read = Counter(dict(zip(rows.splits, np.bincount(rows.split, minlength=len(rows.splits)).tolist(), strict=True)))
+    for split in split_order([*wanted, *read, *said]):
+        counts = [wanted[split], read[split], said.get(split)]
         if len(set(counts)) > 1:
             findings.add("wrong_count", ["{}: {} expected, {} read, {} in the card".format(split, *counts)])
 
 
-def _check_cases(rows: pd.DataFrame, expected: pd.DataFrame, findings: _Findings) -> None:
-    """Compare what was read with what was to be exported, case by case."""
-    findings.add("missing_case", sorted(_not_among(expected["case_id"], rows["case_id"])))
-    findings.add("unexpected_case", sorted(map(str, _not_among(rows["case_id"], expected["case_id"]))))
-    pairs = rows.merge(expected, on="case_id", suffixes=("", "_expected"))
-    cases = pairs["case_id"]
-    findings.add("wrong_split", cases[pairs["split"] != pairs["split_expected"]])
-    for name, source in _SAME.items():
-        wanted = pairs[f"{source}_expected" if f"{source}_expected" in pairs else source]
-        same = (pairs[name] == wanted) | (pairs[name].isna() & wanted.isna())
-        findings.add("changed_case", cases[~same.astype(bool)] + f" ({name})")
-    labels = zip(pairs["error_types"], pairs["error_types_expected"], pairs["detected_error_types"], strict=True)
-    other = [list(found) != sorted({*own, *detected}) for found, own, detected in labels]
-    findings.add("changed_case", cases[np.array(other, dtype=bool)] + " (error_types)")
+def _check_cases(rows: Rows, at: npt.NDArray[np.int64], splits: pa.Table, findings: _Findings) -> None:
+    """Look for cases that are not there, or were not to be."""
+    there = np.zeros(len(splits), dtype=bool)
+    there[at[at >= 0]] = True
+    findings.add("missing_case", sorted(splits["case_id"].filter(pa.array(~there)).to_pylist()))
+    findings.add("unexpected_case", sorted(set(map(str, rows.table["case_id"].filter(pa.array(at < 0)).to_pylist()))))
 
 
-def _not_among(values: pd.Series, others: pd.Series) -> set[Any]:
-    return set(values[~among(values, others)])
-
-
-def _check_texts(rows: pd.DataFrame, expected: pd.DataFrame, findings: _Findings) -> None:
-    silent = expected.loc[expected["is_speech"].eq(False).fillna(False).astype(bool), "case_id"]
-    empty = rows["text"].fillna("").str.strip() == ""
-    wanted = rows["split"] != UNLABELLED
-    findings.add("empty_text", rows.loc[empty & wanted & ~among(rows["case_id"], silent), "case_id"])
-    evaluated = ~rows["split"].isin(["train", UNLABELLED, RETENTION])
-    findings.add("machine_corrected", rows.loc[evaluated & ~by_people(rows["correction_method"]), "case_id"])
-    measured = (rows["reference_words"] > 0) & rows["original_transcript"].notna()
-    wer = (rows["word_errors"] / rows["reference_words"].where(measured)).round(DIGITS)
-    same = ((wer - rows["wer"]).abs() < 2 * 10**-DIGITS) | (wer.isna() & rows["wer"].isna())
-    findings.add("wrong_wer", rows.loc[~same, "case_id"])
-
-
-def _check_copies(rows: pd.DataFrame, findings: _Findings) -> None:
-    """Look for copies that strayed or are clipped; that each differs from its parent, `_check_unique` tells."""
-    copies = rows[rows["origin"] == AUGMENTED]
-    parents = rows.loc[(rows["split"] == "train") & (rows["origin"] == FAILURE), "case_id"]
-    apart = (copies["split"] != "train") | ~among(copies["parent_case_id"], parents)
-    findings.add("stray_row", copies.loc[apart, "case_id"])
-    replayed = rows["origin"] == REPLAY
-    strays = (replayed & ~rows["split"].isin(("train", RETENTION))) | (~replayed & (rows["split"] == RETENTION))
-    findings.add("stray_row", rows.loc[strays, "case_id"])
-    findings.add("clipped_copy", copies.loc[copies["peak"].astype("float64") > audio.PEAK, "case_id"])
-
-
-def _check_audio(
-    rows: pd.DataFrame, expected: pd.DataFrame, min_duration: float, max_duration: float, findings: _Findings
+def _compare(
+    found: Sequence[_Reading],
+    at: npt.NDArray[np.int64],
+    expected: Sequence[Portion],
+    limits: Limits,
+    shelf: Shelf,
+    findings: _Findings,
 ) -> None:
-    recorded = rows["case_id"].map(expected.drop_duplicates("case_id").set_index("case_id")["audio_sha256"])
-    findings.add("changed_audio", rows.loc[recorded.notna() & (recorded != rows["audio_sha256"]), "case_id"])
-    bad = rows["error"].notna()
-    findings.add("undecodable_audio", rows.loc[bad, "case_id"] + ": " + rows.loc[bad, "error"])
-    seconds = _seconds(rows)[~bad]
-    wrong = ~((seconds - rows["duration"][~bad]).abs() <= DURATION_TOLERANCE)
-    findings.add("wrong_duration", rows["case_id"][~bad][wrong])
-    findings.add("implausible_duration", rows["case_id"][~bad][~seconds.between(min_duration, max_duration)])
+    """Compare each shard with the portions that hold its cases, unless just these were compared before."""
+    keys = _compared_keys(found, at, expected, limits)
+    faulty = [shelf.get(key) if key else None for _, key in keys]
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, (held_by, _) in enumerate(keys):
+        if faulty[number] is None:
+            groups.setdefault(held_by, []).append(number)
+    pieces = (([_whole(found[n], shelf) for n in own], [expected[n] for n in parts]) for parts, own in groups.items())
+    made = spread(partial(faults.of_each, limits), pieces, engine="local", threads=True)
+    for numbers, group in zip(groups.values(), made, strict=True):
+        for number, table in zip(numbers, group, strict=True):
+            faulty[number] = table
+            if keys[number][1]:
+                shelf.put(keys[number][1], table)
+    for fault in (fault for table in faulty if table is not None for fault in table.to_pylist()):
+        findings.add(fault["kind"], [fault["example"]])
 
 
-def _check_unique(rows: pd.DataFrame, require_audio: bool, findings: _Findings) -> None:
-    """Look for what lies in more than one row, or in more than one split."""
-    for kind, key in {"duplicate_case": "case_id", "duplicate_audio": "pcm_sha256"}.items():
-        repeated = rows.loc[rows.duplicated(key, keep=False) & rows[key].notna(), ["case_id", "pcm_sha256"]]
-        findings.add(kind, (", ".join(found) for _, found in repeated.groupby(key)["case_id"]))
-    keys = {"speaker": rows["speaker_id"], "recording": rows["recording_id"], "audio": rows["pcm_sha256"]}
-    keys["text"] = rows["long_text"]
-    if not require_audio:
-        pair = rows.loc[rows["split"] != UNLABELLED, "pair"]
-        repeated = rows.loc[pair.index[pair.duplicated(keep=False)], ["case_id"]]
-        findings.add("duplicate_pair", (", ".join(found) for _, found in repeated.groupby(pair)["case_id"]))
-    side = rows["split"].replace(UNLABELLED, "train")  # who trains on both may meet a speaker in both
-    for name, values in keys.items():
-        pairs = pd.DataFrame({"key": values, "split": side}).dropna().drop_duplicates()
-        pairs = pairs[pairs["key"].str.strip() != ""]
-        spanning = pairs[pairs.duplicated("key", keep=False)].groupby("key")["split"]
-        findings.add(f"shared_{name}", (f"{value} ({', '.join(sorted(found))})" for value, found in spanning))
+def _compared_keys(
+    found: Sequence[_Reading], at: npt.NDArray[np.int64], expected: Sequence[Portion], limits: Limits
+) -> list[tuple[tuple[int, ...], str]]:
+    """Return, for each shard, the portions that hold its cases, and a key of it and them; '' of one without a key."""
+    contents = list(spread(Portion.key, expected, engine="local", threads=True))
+    ends = np.cumsum([len(portion) for portion in expected])
+    starts = np.cumsum([len(one.narrow) for one in found])[:-1]
+    keys = []
+    for one, own in zip(found, np.split(at, starts) if found else (), strict=True):
+        held_by = tuple(np.unique(np.searchsorted(ends, own[own >= 0], side="right")).tolist())
+        named = (one.key, one.shard.split, str(limits), *(contents[place] for place in held_by))
+        keys.append((held_by, key_of(*named, code=_COMPARED_BY, packages=_COMPARED_WITH) if one.key else ""))
+    return keys
 
 
-def _judged(rows: pd.DataFrame, normaliser: str, min_shared_words: int) -> pd.DataFrame:
-    """Return what the texts of each row say, made anew from them on all cores; see `_judge`."""
-    texts = pa.Table.from_pandas(rows[["text", "original_transcript", "language"]], _TEXTS, preserve_index=False)
-    judge = partial(_judge, normaliser, min_shared_words)
-    found: pd.DataFrame = pa.concat_tables(spread(judge, pieces(texts, _PIECE), engine="local")).to_pandas()
-    return found.set_axis(rows.index)
+def _whole(one: _Reading, shelf: Shelf) -> tuple[str, pa.Table]:
+    """Return the split of a shard, and all that it says."""
+    whole = shelf.get(f"{one.key}-whole") if one.whole is None else one.whole
+    if whole is None:
+        raise DataError(f"{shelf.folder} was changed while the audit read it: run 'dvc repro' again")
+    return one.shard.split, whole
 
 
-def _judge(normaliser: str, min_shared_words: int, texts: pa.Table) -> pa.Table:
-    """Return `word_errors, reference_words` under `normaliser`, `long_text`, null where it is short, and `pair`.
-
-    The last two are what must not be twice (see `components.link_keys` and `traits`).
-    """
-    fold, plainly = NORMALISERS[normaliser], NORMALISERS["basic-1"]
-    columns: tuple[list[Any], ...] = ([], [], [], [])
-    for text, original, language in zip(*(column.to_pylist() for column in texts.columns), strict=True):
-        reference, heard = both = [fold(each or "", language) for each in (text, original)]
-        if fold is not plainly or (language and heeds(language)):
-            both = [normalise(each or "") for each in (text, original)]
-        words = reference.split()
-        long = both[0] if len(both[0].split()) >= min_shared_words else None
-        row = (Levenshtein.distance(words, heard.split()), len(words), long, f"{both[1]}\n{both[0]}")
-        for column, value in zip(columns, row, strict=True):
-            column.append(value)
-    return pa.table(dict(zip(_JUDGED.names, columns, strict=True)), schema=_JUDGED)
-
-
-def _seconds(rows: pd.DataFrame) -> pd.Series:
-    """Return the decoded length of each clip; without audio, what the row says."""
-    seconds = (rows["frames"].astype("float64") / rows["sample_rate"].astype("float64")).round(DIGITS)
-    return seconds.fillna(rows["duration"].astype("float64"))
-
-
-def _metrics(rows: pd.DataFrame, splits: list[str], size: int, findings: _Findings) -> dict[str, Any]:
-    identity = rows["pcm_sha256"].fillna(rows["case_id"])
-    single = ~(identity.duplicated(keep=False) | rows["case_id"].duplicated(keep=False))
-    groups = rows.assign(seconds=_seconds(rows)).groupby("split")
-    failures = rows[rows["origin"] == FAILURE]  # what the recogniser heard
-    spoken = failures[failures["reference_words"] > 0].groupby("split")[["word_errors", "reference_words"]].sum()
-    per_split = {
-        "rows": groups.size(),
-        "hours": groups["seconds"].sum() / 3600,
-        "speakers": groups["speaker_id"].nunique(),
-        "recordings": groups["recording_id"].nunique(),
-    }
-    metrics = {
-        "passed": not any(findings.counts.values()),
-        "problems": {"total": sum(findings.counts.values()), **findings.counts},
-        "uniqueness": single.mean() if len(rows) else 0.0,
-        "bytes": size,
-        **{name: values.reindex(splits, fill_value=0).to_dict() for name, values in per_split.items()},
-        "wer": (spoken["word_errors"] / spoken["reference_words"]).to_dict(),
-        "origins": rows["origin"].value_counts().to_dict(),
-        "languages": rows["language"].fillna("unknown").value_counts().to_dict(),
-        "error_types": failures["error_types"].explode().dropna().value_counts().to_dict(),
-        "sample_rates": rows["sample_rate"].dropna().value_counts().to_dict(),
-    }
-    return dict(rounded(metrics))
+def _metrics(figures: Mapping[str, Any], size: int, findings: _Findings) -> dict[str, Any]:
+    total = sum(findings.counts.values())
+    problems = {"total": total, **findings.counts}
+    return dict(rounded({"passed": not total, "problems": problems, "bytes": size, **figures}))

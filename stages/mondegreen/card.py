@@ -3,18 +3,18 @@
 Every figure in it is computed from the exported rows; every name in it is escaped, since names come from anywhere.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pandas as pd
 from datasets import DatasetInfo, SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 
-from mondegreen.dataset import Contents, features
+from mondegreen.dataset import Contents
 from mondegreen.schemas import AUGMENTED, FAILURE, REPLAY, UNLABELLED
+from mondegreen.shards import features
+from mondegreen.totals import Figures, steps
 
 LISTED = 20
 """How many names a list of the card shows; the rest is counted."""
@@ -99,7 +99,7 @@ _LIMITS = """\
 
 
 def card(
-    rows: pd.DataFrame,
+    figures: Figures,
     contents: Contents,
     quality: Mapping[str, Any],
     *,
@@ -108,38 +108,39 @@ def card(
     normaliser: str,
     require_audio: bool,
 ) -> str:
-    """Return the card of a dataset of `rows` (columns of splits.parquet), written as `contents` says.
+    """Return the card of a dataset of which `figures` are the totals, written as `contents` says.
 
     `quality` is the content of metrics/quality.json; `normaliser` names what the word error rates were measured with.
     """
-    failures, copies, replayed = (rows[rows["origin"] == origin] for origin in (FAILURE, AUGMENTED, REPLAY))
+    rows = figures.by_name("rows")
+    failures, copies, replayed = (int(rows[origin]) for origin in (FAILURE, AUGMENTED, REPLAY))
     sections = {
-        "Splits": _splits(rows, contents),
-        "Error types": _error_types(failures, contents),
-        "Languages": _counts(rows["language"].fillna("not stated")),
-        "How it was made": _origin(failures, normaliser),
+        "Splits": _splits(figures, contents),
+        "Error types": _error_types(figures, contents),
+        "Languages": _counts(figures.by_name("languages")),
+        "How it was made": _origin(figures, normaliser),
     }
-    if len(copies):
-        sections["Augmentation"] = _augmentation(copies)
-    if len(replayed):
-        sections["Replay"] = _replay(replayed)
+    if copies:
+        sections["Augmentation"] = _augmentation(figures, copies)
+    if replayed:
+        sections["Replay"] = _replay(figures)
     sections |= {
         "Quality": _quality(quality),
         "Columns": _columns(require_audio),
         "How to load": _LOAD_AUDIO if require_audio else _LOAD_TEXT,
-        "Intended use and limits": (_REPLAY_IS_THERE if len(replayed) else _REPLAY_IS_MISSING) + _LIMITS,
+        "Intended use and limits": (_REPLAY_IS_THERE if replayed else _REPLAY_IS_MISSING) + _LIMITS,
         "Licence": escape(licence),
     }
     body = "\n\n".join(f"## {title}\n\n{text.strip()}" for title, text in sections.items())
     kind = "audio and its transcript" if require_audio else "what was heard and what was said"
     summary = (
-        f"{len(failures)} phrases that a speech-to-text agent misheard, as pairs of {kind}, to fine-tune it on. "
+        f"{failures} phrases that a speech-to-text agent misheard, as pairs of {kind}, to fine-tune it on. "
         "Each was corrected, passed a quality gate, and lies in one split."
-        + (f" {len(copies)} copies with other sound are in train." if len(copies) else "")
-        + (f" {len(replayed)} utterances that it gets right are beside them." if len(replayed) else "")
+        + (f" {copies} copies with other sound are in train." if copies else "")
+        + (f" {replayed} utterances that it gets right are beside them." if replayed else "")
         + (" Those in `unlabelled` are not corrected yet: they have no text." if UNLABELLED in contents else "")
     )
-    front = _front_matter(rows, contents, name=name, licence=licence, require_audio=require_audio)
+    front = _front_matter(figures, contents, name=name, licence=licence, require_audio=require_audio)
     return f"---\n{front}\n---\n\n# {escape(name)}\n\n{summary}\n\n{body}\n"
 
 
@@ -156,10 +157,11 @@ def _line(text: object) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
 
 
-def _front_matter(rows: pd.DataFrame, contents: Contents, *, name: str, licence: str, require_audio: bool) -> str:
+def _front_matter(figures: Figures, contents: Contents, *, name: str, licence: str, require_audio: bool) -> str:
+    rows = sum(part.rows for part in contents.values())
     known: dict[str, Any] = {
-        "language": _language_codes(rows["language"]) or None,
-        "size_categories": [next((size for most, size in _SIZES.items() if len(rows) < most), "n>10M")],
+        "language": _language_codes(figures.by_name("languages")) or None,
+        "size_categories": [next((size for most, size in _SIZES.items() if rows < most), "n>10M")],
         "task_categories": ["automatic-speech-recognition" if require_audio else "text-generation"],
         "pretty_name": _line(name),
         "tags": ["mondegreen", "speech-to-text", "asr-error-correction", "fine-tuning"],
@@ -180,9 +182,9 @@ def _front_matter(rows: pd.DataFrame, contents: Contents, *, name: str, licence:
     return str(data.to_yaml(line_break="\n"))
 
 
-def _language_codes(languages: pd.Series) -> list[str]:
+def _language_codes(languages: Iterable[str | None]) -> list[str]:
     """Return the ISO 639 codes of the languages, as the Hub knows them: `en` for en-GB, none for a free text."""
-    found = (re.fullmatch(r"([a-z]{2,3})(?:[-_].*)?", str(name).lower()) for name in languages.dropna().unique())
+    found = (re.fullmatch(r"([a-z]{2,3})(?:[-_].*)?", str(name).lower()) for name in languages if name is not None)
     return sorted({match[1] for match in found if match})
 
 
@@ -194,61 +196,48 @@ def _licence(licence: str) -> dict[str, Any]:
     return {"license": "other", "license_name": _line(licence)}
 
 
-def _splits(rows: pd.DataFrame, contents: Contents) -> str:
-    table = []
-    for split, part in contents.items():
-        found = rows[rows["split"] == split]
-        known = found["duration"].dropna()
-        heard = found[found["origin"] == FAILURE]
-        spoken = heard[heard["reference_words"] > 0]  # an empty reference has no error rate
-        words, errors = (
-            spoken["reference_words"].sum(),
-            spoken[["substitutions", "deletions", "insertions"]].sum().sum(),
-        )
-        table.append(
-            [
-                split,
-                part.rows,
-                f"{known.sum() / 3600:.3f}" if len(known) else "not known",
-                found["speaker_id"].nunique(),
-                found["recording_id"].nunique(),
-                f"{errors / words:.1%}" if words else "not defined",
-                len(part.shards),
-            ]
-        )
+def _splits(figures: Figures, contents: Contents) -> str:
+    seconds, words, errors = (figures.by_split(figure) for figure in ("seconds", "words", "errors"))
+    table = [
+        [
+            split,
+            part.rows,
+            f"{seconds[split] / 3600:.3f}" if split in seconds else "not known",
+            figures.distinct.get(("speakers", split), 0),
+            figures.distinct.get(("recordings", split), 0),
+            f"{errors[split] / words[split]:.1%}" if words.get(split) else "not defined",
+            len(part.shards),
+        ]
+        for split, part in contents.items()
+    ]
     return _table(["split", "rows", "hours", "speakers", "recordings", "corpus WER of the recogniser", "shards"], table)
 
 
-def _error_types(rows: pd.DataFrame, contents: Contents) -> str:
-    tally: Counter[tuple[str, str]] = Counter()
-    total: Counter[str] = Counter()
-    labels = (map(tuple, rows[name]) for name in ("error_types", "detected_error_types"))
-    for (split, own, found), count in Counter(zip(rows["split"].tolist(), *labels, strict=True)).items():
-        for kind in {*own, *found}:
-            total[kind] += count
-            tally[kind, split] += count
-    order = sorted(total, key=lambda kind: (-total[kind], kind))
-    table = [[escape(kind), *(tally[kind, split] for split in contents)] for kind in order[:LISTED]]
+def _error_types(figures: Figures, contents: Contents) -> str:
+    tally, total = figures.values.get("error_types", {}), figures.by_name("error_types")
+    order = sorted(total, key=lambda kind: (-total[kind], str(kind)))
+    table = [[escape(kind), *(int(tally.get((split, kind), 0)) for split in contents)] for kind in order[:LISTED]]
     rest = f"\n\n… and {len(order) - LISTED} more." if len(order) > LISTED else ""
     return "A case may have several.\n\n" + _table(["error type", *contents], table) + rest
 
 
-def _origin(rows: pd.DataFrame, normaliser: str) -> str:
+def _origin(figures: Figures, normaliser: str) -> str:
     return (
         "Recognisers whose mistakes these are:\n\n"
-        + _counts(rows["model_version"].fillna("not stated"))
+        + _counts(figures.by_name("models"))
         + "\n\nHow the mistakes were corrected:\n\n"
-        + _counts(rows["correction_method"].fillna("not stated"))
+        + _counts(figures.by_name("methods"))
         + f"\n\nWord error rates and error types come from the alignment of both texts after the normaliser "
         f"{escape(normaliser)}; `text` and `original_transcript` are as they were written."
     )
 
 
-def _augmentation(copies: pd.DataFrame) -> str:
+def _augmentation(figures: Figures, copies: int) -> str:
     """Say what was done to the copies, and what is better left to training."""
-    methods = Counter(name for plan in copies["augmentation"] for name in _METHODS.keys() & json.loads(plan).keys())
+    methods = steps(figures)
+    parents = sum(count for (figure, _), count in figures.distinct.items() if figure == "parents")
     return (
-        f"{len(copies)} copies of {copies['parent_case_id'].nunique()} cases of train (`origin` is `augmented`), each "
+        f"{copies} copies of {parents} cases of train (`origin` is `augmented`), each "
         "with its parent's text; validation and test are as they were recorded. What was done, `augmentation` says:\n\n"
         + "\n".join(f"- {_METHODS[name]}: {methods[name]}" for name in _METHODS if methods[name])
         + "\n\n"
@@ -256,9 +245,10 @@ def _augmentation(copies: pd.DataFrame) -> str:
     )
 
 
-def _replay(replayed: pd.DataFrame) -> str:
+def _replay(figures: Figures) -> str:
     """Say how much speech is replayed, from where, and why."""
-    return _counts(replayed["split"] + ", text " + replayed["correction_method"]) + "\n\n" + _REPLAY.strip()
+    said = {f"{split}, text {method}": count for (split, method), count in figures.values["replayed"].items()}
+    return _counts(Counter(said)) + "\n\n" + _REPLAY.strip()
 
 
 def _quality(quality: Mapping[str, Any]) -> str:
@@ -295,10 +285,12 @@ def _columns(require_audio: bool) -> str:
     )
 
 
-def _counts(names: pd.Series) -> str:
-    """Return the distinct names with their counts, the most frequent first."""
-    counts = names.value_counts()
-    order = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+def _counts(counts: Mapping[str | None, float]) -> str:
+    """Return names with their counts, the most frequent first."""
+    named = Counter({name if name is not None else "not stated": 0 for name in counts})
+    for name, count in counts.items():
+        named[name if name is not None else "not stated"] += int(count)
+    order = sorted(named.items(), key=lambda item: (-item[1], item[0]))
     lines = [f"- {escape(name)}: {count}" for name, count in order[:LISTED]]
     return "\n".join([*lines, f"- … and {len(order) - LISTED} more"] if len(order) > LISTED else lines)
 

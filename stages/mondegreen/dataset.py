@@ -3,37 +3,38 @@
     <out_dir>/README.md                                  the dataset card
     <out_dir>/data/<split>-NNNNN-of-NNNNN.parquet        one row per case
 
-Written with pyarrow, since the writer of `datasets` needs torchcodec to encode audio and stores no bytes for local
-files; the schema carries the metadata from which `datasets.load_dataset` restores `Audio`.
+A shard holds rows of one part of splits.parquet, so what changes in one part leaves the shards of all others as they
+are: those are not written again, but taken over from the last dataset.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from datasets import Audio, Features, List, Value
 
-from mondegreen import room
+from mondegreen import locations, portions, room, schemas, shards, tables, totals
 from mondegreen.batches import open_pack
 from mondegreen.errors import DataError
-from mondegreen.tables import in_order
+from mondegreen.executor import spread
+from mondegreen.portions import Portion
+from mondegreen.shards import Shard, Writer, features
+from mondegreen.shelf import Shelf, key_of
 
-ROW_GROUP_BYTES = 8 * 1024 * 1024
-"""A row group begins anew where this much is before it: what a streaming reader has to keep in memory."""
-
-BYTES_PER_MB = 1_000_000
 _STANDARD_SPLITS = ("train", "validation", "test")
-_ROWS_PER_STEP = 10_000
-_ROW_BYTES = 128  # numbers, offsets, null masks and error types of one row
-_DICTIONARY = ["error_types.list.element", "speaker_id", "recording_id", "language", "model_version"]
+_COLUMNS = {
+    *("case_id", "corrected_transcript", "original_transcript", "error_score", "wer"),
+    *("audio_sha256", "audio_bytes", "audio_ext", *totals.COLUMNS),
+}
+_SHARDS = pa.schema([("split", pa.string()), ("key", pa.string()), ("rows", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,6 @@ class SplitContents:
 Contents = Mapping[str, SplitContents]
 
 
-def features(*, require_audio: bool) -> Features:
-    """Return the dataset's columns in order; text pairs have all of them but `audio`."""
-    text, number = Value("string"), Value("float64")
-    columns: dict[str, Any] = {"audio": Audio()} if require_audio else {}
-    columns |= {"text": text, "original_transcript": text, "case_id": text, "error_types": List(text)}
-    columns |= {"error_score": number, "speaker_id": text, "recording_id": text, "language": text, "duration": number}
-    columns |= {"model_version": text, "correction_method": text, "wer": number}
-    return Features(columns | {"origin": text, "parent_case_id": text, "augmentation": text})
-
-
 def split_order(names: Iterable[str]) -> list[str]:
     """Return the distinct split `names`: train, validation and test first, then any other by name."""
     present = set(names)
@@ -71,215 +62,248 @@ def shard_name(split: str, number: int, count: int) -> str:
 
 
 def export(
-    splits: pd.DataFrame,
+    parts: Sequence[Portion],
     packs: Sequence[Path],
     out_dir: Path,
     *,
     require_audio: bool,
     max_shard_mb: float,
-    describe: Callable[[Contents], str],
+    describe: Callable[[Contents, totals.Figures], str],
+    shelf: Shelf,
     advance: Callable[[int], object] = lambda rows: None,
 ) -> Contents:
-    """Write the rows of `splits` (columns of splits.parquet) to `out_dir` and return what was written per split.
+    """Write the rows of all `parts` to `out_dir` and return what was written per split.
 
     The packs are read once, one row group at a time, so memory does not grow with the audio. A shard holds at most
     `max_shard_mb` million bytes of audio and text (Parquet's footer comes on top; a longer clip gets its own shard).
     `describe` returns the text of README.md, `advance` is told how many more rows are written. The folder
-    is made beside `out_dir` and takes its place only when whole.
-    Rows with audio keep the packs' order, text pairs are sorted by `case_id`. Raises `DataError`: no rows, no audio, no
-    room for it.
+    is made beside `out_dir` and takes its place only when whole; a shard that lies there already, by its key and the
+    SHA-256 that the `shelf` knows it by, is taken over.
+    Rows with audio keep the packs' order within their part, text pairs are sorted by `case_id`. Raises `DataError`: no
+    rows, no audio, no room for it.
     """
-    if splits.empty:
-        raise DataError("nothing to export: splits.parquet has no rows. Record and correct more cases, then dvc repro")
-    rows = in_order(splits, ["case_id"], ignore_index=True)
-    schema = features(require_audio=require_audio).arrow_schema
-    fields = _fields(rows, schema)
-    picks = _locate(rows, packs) if require_audio else pd.DataFrame({"row": rows.index})
-    picks["split"] = rows["split"].to_numpy()[picks["row"]]
-    sizes = _sizes(rows, fields, require_audio)[picks["row"]]
-    picks["shard"] = _shards(list(picks["split"]), sizes, max_shard_mb)
-    picks["block"] = _blocks(picks, sizes)
-    tables = _with_audio(picks, packs, fields, _audio_paths(rows)) if require_audio else _text_pairs(picks, fields)
+    former = _Former(out_dir / "data")
+    places = (
+        locations.locate([part.load(locations.COLUMNS) for part in parts], packs)
+        if require_audio
+        else [None] * len(parts)
+    )
     fresh = _empty_folder(out_dir.with_name(f".{out_dir.name}.partial"))
-    if require_audio:  # text shrinks, nobody knows to what
-        room.check(fresh, int(rows["audio_bytes"][picks["row"]].sum()), f"the new dataset in {out_dir}")
-    counts = {str(split): int(last) + 1 for split, last in picks.groupby("split")["shard"].max().items()}
-    contents = _write(fresh / "data", tables, counts, schema, advance)
-    (fresh / "README.md").write_text(describe(contents), encoding="utf-8")
+    (fresh / "data").mkdir()
+    work = partial(_part, fresh / "data", max_shard_mb, former, shelf, advance)
+    found = list(spread(work, zip(count(), parts, places), engine="local", threads=True))
+    files = [file for part in found for file in part.files]
+    if not files:
+        raise DataError("nothing to export: splits.parquet has no rows. Record and correct more cases, then dvc repro")
+    if missing := [file for file in files if not file.written]:
+        needed = sum(file.waiting.audio_bytes for file in missing if file.waiting)
+        room.check(fresh, needed, f"the new dataset in {out_dir}")  # text shrinks, nobody knows to what
+        written = _write_audio(missing, packs, shelf, advance)
+        files = [file if file.written else replace(file, written=written[file.path]) for file in files]
+    contents = _named(files)
+    (fresh / "README.md").write_text(describe(contents, totals.total(part.tally for part in found)), encoding="utf-8")
     _replace(out_dir, fresh)
     return contents
 
 
-def _fields(rows: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """Return every column but the audio, in the order of `rows`."""
-    both = zip(rows["error_types"], rows["detected_error_types"], strict=True)
-    error_types = pd.Series([sorted({*own, *found}) for own, found in both], dtype=object)
-    frame = rows.assign(text=rows["corrected_transcript"], error_types=error_types)
-    wanted = pa.schema([field for field in schema if field.name != "audio"])
-    return pa.Table.from_pandas(frame[wanted.names], schema=wanted, preserve_index=False).replace_schema_metadata()
+class _Former:
+    """The shards of the last dataset, by the SHA-256 of their bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths: dict[int, list[Path]] = {}
+        for path in sorted(folder.glob("*.parquet")):
+            self._paths.setdefault(path.stat().st_size, []).append(path)
+        self._sha256 = cache(shards.digest)
+
+    def link(self, sha256: str, size: int, target: Path) -> bool:
+        """Let `target` be the file with these bytes, if there is one: the same on disk where it can be, or a copy."""
+        same = (path for path in self._paths.get(size, ()) if self._sha256(path) == sha256)
+        if (found := next(same, None)) is None:
+            return False
+        try:
+            os.link(found.resolve(), target)  # DVC may have made it a link into its cache
+        except OSError:
+            shutil.copyfile(found, target)
+        return True
 
 
-def _audio_paths(rows: pd.DataFrame) -> pa.Array:
-    """Return the name each clip bears inside the dataset: its content hash and extension."""
-    return pa.array(rows["audio_sha256"].str.cat(rows["audio_ext"].fillna("")), pa.string())
+@dataclass(frozen=True)
+class _Written:
+    """What a shard's file came to; `num_bytes` is the size of its rows in Arrow."""
+
+    sha256: str
+    file_bytes: int
+    num_bytes: int
 
 
-def _sizes(rows: pd.DataFrame, fields: pa.Table, require_audio: bool) -> np.ndarray:
-    """Return the bytes that each row takes in a shard, before compression."""
-    lengths = [pc.binary_length(column) for column in fields.columns if pa.types.is_string(column.type)]
-    sizes = sum((pc.fill_null(length, 0).to_numpy() for length in lengths), np.full(len(rows), _ROW_BYTES, np.int64))
-    return sizes + rows["audio_bytes"].to_numpy(np.int64) if require_audio else sizes
+@dataclass(frozen=True)
+class _Waiting:
+    """A shard that is not written yet, and where the audio of its rows lies (see `locations.locate`)."""
+
+    shard: Shard
+    places: pd.DataFrame
+
+    @property
+    def audio_bytes(self) -> int:
+        return int(self.places["bytes"].sum())
 
 
-def _locate(rows: pd.DataFrame, packs: Sequence[Path]) -> pd.DataFrame:
-    """Return where each row's audio lies (row, pack, group, index), in the order of the packs; raises `DataError`."""
-    _check_audio(rows, rows["audio_sha256"].isna() | rows["audio_bytes"].isna(), "has no audio")
-    wanted = {sha: list(found) for sha, found in rows.groupby("audio_sha256").indices.items()}
-    picks: list[tuple[int, int, int, int]] = []
-    for number, pack in enumerate(packs):
-        with open_pack(pack) as file:
-            for group in range(file.num_row_groups):
-                for index, sha in enumerate(file.read_row_group(group, ["sha256"]).column(0).to_pylist()):
-                    picks.extend((row, number, group, index) for row in wanted.pop(sha, ()))
-    _check_audio(rows, rows["audio_sha256"].isin(list(wanted)), "names audio that is in no pack of data/raw")
-    return pd.DataFrame(picks, columns=["row", "pack", "group", "index"])
+@dataclass(frozen=True)
+class _File:
+    """A shard in its place, but for its name: `written`, or `waiting` for its audio."""
+
+    path: Path
+    split: str
+    rows: int
+    written: _Written | None
+    waiting: _Waiting | None
 
 
-def _check_audio(rows: pd.DataFrame, missing: pd.Series, problem: str) -> None:
-    if missing.any():
-        first = rows[missing].iloc[0]
-        raise DataError(
-            f"case {first['case_id']} (sha256 {first['audio_sha256']}) {problem}; so do {int(missing.sum()) - 1} more. "
-            "Fetch every batch with `dvc pull`, or ingest the batch that holds it, "
-            "or set export.require_audio: false to export text pairs"
-        )
+@dataclass(frozen=True)
+class _Exported:
+    """The files of a part, and what the card says of its rows."""
+
+    files: list[_File]
+    tally: pa.Table
 
 
-def _shards(splits: Sequence[str], sizes: np.ndarray, max_shard_mb: float) -> np.ndarray:
-    """Return the shard of each row, in writing order: a shard is filled until the next row would be too much."""
-    limit = max_shard_mb * BYTES_PER_MB
-    last: dict[str, tuple[int, int]] = {}
-    shards = np.empty(len(splits), dtype=np.int64)
-    for position, (split, size) in enumerate(zip(splits, sizes.tolist(), strict=True)):
-        shard, filled = last.get(split, (0, 0))
-        if filled and filled + size > limit:
-            shard, filled = shard + 1, 0
-        last[split] = shard, filled + size
-        shards[position] = shard
-    return shards
-
-
-def _blocks(picks: pd.DataFrame, sizes: np.ndarray) -> np.ndarray:
-    """Return the row group of each row within its shard: of its size, not of how the packs are cut."""
-    before = pd.Series(sizes).groupby([picks["split"], picks["shard"]]).cumsum().to_numpy() - sizes
-    return cast(np.ndarray, before // ROW_GROUP_BYTES)
-
-
-_Part = tuple[str, int, int, pa.Table]
-"""A split, the number of its shard, the number of a row group in it, and the next rows of that group."""
-
-
-def _with_audio(picks: pd.DataFrame, packs: Sequence[Path], fields: pa.Table, paths: pa.Array) -> Iterator[_Part]:
-    """Yield the picked rows of one row group after the other, with their audio."""
-    for number, of_pack in picks.groupby("pack"):
-        with open_pack(packs[int(str(number))]) as file:
-            for group, of_group in of_pack.groupby("group"):
-                clips = file.read_row_group(group, ["bytes"]).column(0).combine_chunks().cast(pa.binary())
-                for split, shard, block, part in _parts(of_group):
-                    row = pa.array(part["row"])
-                    audio = [clips.take(pa.array(part["index"])), paths.take(row)]
-                    audio = pa.StructArray.from_arrays(audio, names=["bytes", "path"])
-                    yield split, shard, block, fields.take(row).add_column(0, "audio", audio)
-
-
-def _parts(picks: pd.DataFrame) -> Iterator[tuple[str, int, int, pd.DataFrame]]:
-    """Yield the picks of one row group of a shard after the other."""
-    for key, part in picks.groupby(["split", "shard", "block"]):
-        split, shard, block = cast(tuple[str, int, int], key)
-        yield split, shard, block, part
-
-
-def _one_ahead(parts: Iterator[_Part]) -> Iterator[_Part]:
-    """Yield `parts`, each read while the one before it is written."""
-    with ThreadPoolExecutor(1) as reader:
-        waiting = reader.submit(next, parts, None)
-        while (part := waiting.result()) is not None:
-            waiting = reader.submit(next, parts, None)
-            yield part
-
-
-def _text_pairs(picks: pd.DataFrame, fields: pa.Table) -> Iterator[_Part]:
-    """Yield the picked rows, some thousand at a time."""
-    for start in range(0, len(picks), _ROWS_PER_STEP):
-        for split, shard, block, part in _parts(picks.iloc[start : start + _ROWS_PER_STEP]):
-            yield split, shard, block, fields.take(pa.array(part["row"]))
-
-
-def _write(
+def _part(
     folder: Path,
-    tables: Iterator[_Part],
-    counts: Mapping[str, int],
-    schema: pa.Schema,
+    max_shard_mb: float,
+    former: _Former,
+    shelf: Shelf,
     advance: Callable[[int], object],
-) -> Contents:
-    """Write `tables` to as many shards per split as `counts` says."""
-    folder.mkdir()
-    writers = {split: _SplitWriter(folder, split, counts[split], schema) for split in split_order(counts)}
-    for split, shard, block, table in _one_ahead(tables):
-        writers[split].append(table, shard, block)
-        advance(len(table))
-    return {split: writer.close() for split, writer in writers.items()}
+    piece: tuple[int, Portion, pd.DataFrame | None],
+) -> _Exported:
+    """Take over what the last dataset has of a part, and write the other shards, as far as they have no audio."""
+    number, part, places = piece
+    audio = b"" if places is None else places["row"].to_numpy().tobytes()
+    settings = str((places is not None, max_shard_mb, shards.ROW_GROUP_BYTES))
+    code, packages = (shards, totals, portions, tables, schemas), ("pyarrow", "numpy", "datasets")
+    key = key_of(part.key(), audio, settings, code=code, packages=packages)
+    listed, tally = shelf.get(f"{key}-shards"), shelf.get(f"{key}-tally")
+    cut: list[Shard] = []
+    if listed is None or tally is None:
+        cut, tally = _cut(part, places, max_shard_mb)
+        shelf.put(f"{key}-tally", tally)
+        listed = pa.Table.from_pylist([{"split": at.split, "key": at.key, "rows": len(at.at)} for at in cut], _SHARDS)
+        shelf.put(f"{key}-shards", listed)
+    files = []
+    for at, known in enumerate(listed.to_pylist()):
+        path, waiting = folder / f"{number:05d}-{at:05d}", None
+        written = _taken(former, shelf, known["key"], path)
+        if written is None:
+            cut = cut or _cut(part, places, max_shard_mb)[0]
+            if places is None:
+                written = _write(cut[at], path, shelf)
+            else:
+                waiting = _Waiting(cut[at], places.iloc[cut[at].at])
+        if written:
+            advance(known["rows"])
+        files.append(_File(path, known["split"], known["rows"], written, waiting))
+    return _Exported(files, tally)
 
 
-class _SplitWriter:
-    """The shards of one split, written one after the other in row groups of about `ROW_GROUP_BYTES`."""
+def _taken(former: _Former, shelf: Shelf, key: str, path: Path) -> _Written | None:
+    """Take a shard over from the last dataset, if its file is there and as it was."""
+    if (record := shelf.get(f"{key}-file")) is None:
+        return None
+    known = _Written(**record.to_pylist()[0])
+    return known if former.link(known.sha256, known.file_bytes, path) else None
 
-    def __init__(self, folder: Path, split: str, count: int, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._paths = [folder / shard_name(split, number, count) for number in range(count)]
-        self._shard = self._block = 0
-        self._file = self._open()
-        self._waiting: list[pa.Table] = []
-        self._rows = self._num_bytes = 0
 
-    def append(self, table: pa.Table, shard: int, block: int) -> None:
-        if shard != self._shard:
-            self._finish()
-            self._shard = shard
-            self._file = self._open()
-        elif block != self._block:
-            self._flush()
-        self._block = block
-        self._waiting.append(table)
+def _kept(shelf: Shelf, key: str, path: Path, num_bytes: int) -> _Written:
+    """Return what was written to `path`, and keep it for the next build."""
+    written = _Written(shards.digest(path), path.stat().st_size, num_bytes)
+    shelf.put(f"{key}-file", pa.Table.from_pylist([asdict(written)]))
+    return written
 
-    def close(self) -> SplitContents:
-        self._finish()
-        file_bytes = sum(path.stat().st_size for path in self._paths)
-        return SplitContents(self._rows, self._num_bytes, file_bytes, tuple(path.name for path in self._paths))
 
-    def _open(self) -> pq.ParquetWriter:
-        names = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in self._schema]
-        texts = [name for name in names if name != "audio"]
-        return pq.ParquetWriter(
-            self._paths[self._shard],
-            self._schema,
-            version="2.6",
-            compression=dict.fromkeys([*texts, "audio.path"], "zstd"),  # audio stays as it is: it does not shrink
-            use_dictionary=_DICTIONARY,
-            write_statistics=texts,
-        )
+def _cut(part: Portion, places: pd.DataFrame | None, max_shard_mb: float) -> tuple[list[Shard], pa.Table]:
+    """Return the shards of a part, and its tally."""
+    found = part.read(_COLUMNS)
+    content = shards.fields(found)
+    tally = totals.tally(found)
+    if places is not None:
+        order = pa.array(places["row"].to_numpy())
+        found, content = found.take(order).combine_chunks(), content.take(order).combine_chunks()
+    return shards.cut(found, content, require_audio=places is not None, max_shard_mb=max_shard_mb), tally
 
-    def _flush(self) -> None:
-        table = pa.concat_tables(self._waiting).combine_chunks().cast(self._schema)
-        self._waiting = []  # freed before the writer takes as much again
-        self._file.write_table(table, row_group_size=max(len(table), 1))
-        self._rows += len(table)
-        self._num_bytes += table.nbytes
 
-    def _finish(self) -> None:
-        if self._waiting:
-            self._flush()
-        self._file.close()
+def _write(shard: Shard, path: Path, shelf: Shelf) -> _Written:
+    """Write a shard of texts."""
+    writer = Writer(path, features(require_audio=False).arrow_schema)
+    for block, group in enumerate(shard.groups()):
+        writer.append(group, block)
+    return _kept(shelf, shard.key, path, writer.close())
+
+
+def _write_audio(
+    files: Sequence[_File], packs: Sequence[Path], shelf: Shelf, advance: Callable[[int], object]
+) -> dict[Path, _Written]:
+    """Write all shards with audio in one pass over the packs; each is hashed while the next ones are written."""
+    schema = features(require_audio=True).arrow_schema
+    waiting = [file.waiting for file in files if file.waiting]
+    writers: dict[int, Writer] = {}
+    left = [file.rows for file in files]
+    written: dict[Path, Future[_Written]] = {}
+    with ThreadPoolExecutor(1) as keeper:
+        for number, block, table in _one_ahead(_with_audio(waiting, packs)):
+            path = files[number].path
+            if number not in writers:
+                writers[number] = Writer(path, schema)
+            writers[number].append(table, block)
+            left[number] -= len(table)
+            if not left[number]:
+                num_bytes = writers.pop(number).close()
+                written[path] = keeper.submit(_kept, shelf, waiting[number].shard.key, path, num_bytes)
+            advance(len(table))
+        return {path: found.result() for path, found in written.items()}
+
+
+_Block = tuple[int, int, pa.Table]
+"""The number of a file, the number of a row group in it, and the next rows of that group."""
+
+
+def _with_audio(waiting: Sequence[_Waiting], packs: Sequence[Path]) -> Iterator[_Block]:
+    """Yield the rows of one row group of a pack after the other, with their audio."""
+    picks = pd.concat(
+        found.places.assign(file=number, at=np.arange(len(found.places)), block=found.shard.blocks)
+        for number, found in enumerate(waiting)
+    )
+    for number, of_pack in picks.groupby("pack"):
+        with open_pack(packs[int(str(number))]) as opened:
+            for group, of_group in of_pack.groupby("group"):
+                sounds = opened.read_row_group(group, ["bytes"]).column(0).combine_chunks().cast(pa.binary())
+                for key, of_block in of_group.groupby(["file", "block"]):
+                    file, block = cast(tuple[int, int], key)
+                    found = waiting[file].shard.fields.take(pa.array(of_block["at"].to_numpy())).combine_chunks()
+                    audio = [sounds.take(pa.array(of_block["index"].to_numpy())), found["path"].chunk(0)]
+                    audio = pa.StructArray.from_arrays(audio, names=["bytes", "path"])
+                    yield file, block, found.set_column(0, "audio", audio)
+
+
+def _one_ahead(blocks: Iterator[_Block]) -> Iterator[_Block]:
+    """Yield `blocks`, each read while the one before it is written."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = reader.submit(next, blocks, None)
+        while (block := waiting.result()) is not None:
+            waiting = reader.submit(next, blocks, None)
+            yield block
+
+
+def _named(files: Sequence[_File]) -> Contents:
+    """Give every file its name, and return what was written."""
+    contents = {}
+    for split in split_order(file.split for file in files):
+        own = [file for file in files if file.split == split]
+        names = tuple(shard_name(split, number, len(own)) for number in range(len(own)))
+        for file, name in zip(own, names, strict=True):
+            file.path.rename(file.path.with_name(name))
+        written = [file.written for file in own if file.written]
+        sizes = (sum(found.num_bytes for found in written), sum(found.file_bytes for found in written))
+        contents[split] = SplitContents(sum(file.rows for file in own), *sizes, names)
+    return contents
 
 
 def _empty_folder(folder: Path) -> Path:

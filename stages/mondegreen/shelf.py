@@ -9,6 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -72,6 +73,10 @@ class Shelf:
             self.put(key, found)
         return found
 
+    def hold(self, keys: Iterable[str]) -> None:
+        """Let `sweep` leave what lies under `keys`, though nobody asks for it now."""
+        self._used.update(keys)
+
     def sweep(self) -> None:
         """Remove each table that no `get`, `put` or `table` of this object named: the folder does not grow without end.
 
@@ -102,7 +107,12 @@ class Shelf:
                 file.write(content)
             os.replace(hidden, self.folder / key)  # noqa: PTH105
         except OSError:
-            hidden.unlink(missing_ok=True)
+            with suppress(OSError):
+                hidden.unlink(missing_ok=True)
+
+
+NOWHERE = Shelf(Path(os.devnull))
+"""Keeps nothing."""
 
 
 def _identity(fd: int) -> str:
