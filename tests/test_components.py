@@ -94,7 +94,7 @@ def test_shared_counts_see_a_leak_of_each_kind():
     table = cases({"case_id": "1", **row}, {"case_id": "2", **row}, {"case_id": "3"}, {"case_id": "4"})
     table["component"] = ["1", "1", "3", "4"]
     table["split"] = ["train", "test", "validation", "test"]
-    counts = shared_counts(table, min_shared_words=8)
+    counts = shared_counts(table, link_keys(table, min_shared_words=8))
     assert list(counts) == ["speakers", "recordings", "audio", "audio_samples", "long_texts", "components"]
     expected = {"train_validation": 0, "train_test": 1, "validation_test": 0}
     assert all(pairs == expected for pairs in counts.values())
@@ -127,5 +127,5 @@ def test_components_equal_brute_force_in_any_row_order(rows, random):
     assert named.tolist() == [expected[number] for number in order]
     table["component"], table["split"] = pd.Series(expected, dtype="str"), "train"
     table.loc[table["component"] > "c04", "split"] = "test"
-    counts = shared_counts(table, min_shared_words=8)
+    counts = shared_counts(table, link_keys(table, min_shared_words=8))
     assert all(count == 0 for pairs in counts.values() for count in pairs.values())

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mondegreen.tables import each_of
+from mondegreen.tables import codes_of, each_of
 from mondegreen.text import normalise
 
 KEYS = ("speaker_id", "recording_id", "audio_sha256", "pcm_sha256", "long_text")
+_SHARED = ("speakers", "recordings", "audio", "audio_samples", "long_texts")
 _SPLITS = ("train", "validation", "test")
 DOMINANT_SHARE = 0.5  # a component with more than this share of the cases makes honest splits hard
 
@@ -133,28 +134,22 @@ def _percent(cases: int, keys: Keys) -> str:
     return f"{100 * cases / len(keys):.0f} % of the cases ({cases} of {len(keys)})"
 
 
-def shared_counts(splits: pd.DataFrame, *, min_shared_words: int) -> dict[str, dict[str, int]]:
+def shared_counts(splits: pd.DataFrame, keys: Keys) -> dict[str, dict[str, int]]:
     """Count what each pair of splits shares: `{"speakers": {"train_validation": 0, …}, …}`.
 
-    Recomputed from the columns of the rows, independently of how components were found; `components` is counted
-    where `splits` has that column.
+    `keys` are those of the rows (see `link_keys`): counted anew, independently of how components were found;
+    `components` is counted where `splits` has that column.
     """
-    columns = {
-        "speakers": splits["speaker_id"],
-        "recordings": splits["recording_id"],
-        "audio": splits["audio_sha256"],
-        "audio_samples": splits["pcm_sha256"],
-        "long_texts": _long_texts(splits, min_shared_words),
-    }
+    columns = {name: (keys.codes[kind], len(keys.values[kind])) for kind, name in zip(KEYS, _SHARED, strict=True)}
     if "component" in splits:
-        columns["components"] = splits["component"]
-    split_codes = each_of(splits["split"], _SPLITS.index).to_numpy(dtype=np.int64)
+        component, names = pd.factorize(splits["component"])
+        columns["components"] = component, len(names)
+    split = codes_of(splits["split"], _SPLITS)
     counts = {}
-    for name, column in columns.items():
-        codes, values = _coded(column)
-        found = np.zeros((len(values), len(_SPLITS)), dtype=bool)
+    for name, (codes, size) in columns.items():
+        found = np.zeros((size, len(_SPLITS)), dtype=bool)
         known = codes >= 0
-        found[codes[known], split_codes[known]] = True
+        found[codes[known], split[known]] = True
         pairs = combinations(range(len(_SPLITS)), 2)
         counts[name] = {f"{_SPLITS[a]}_{_SPLITS[b]}": int((found[:, a] & found[:, b]).sum()) for a, b in pairs}
     return counts

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from mondegreen.balancing import SPLITS, primary_error_types, select, selection_scores
-from mondegreen.components import KEYS, explain, link_keys, links, roots, shared_counts
+from mondegreen.components import KEYS, Keys, explain, link_keys, links, roots, shared_counts
 from mondegreen.errors import DataError, ParamsError
 from mondegreen.freezing import EVALUATION, LINKS_EVALUATION, LINKS_TRAIN, counts, force, sides
 from mondegreen.methods import MACHINE_CORRECTED, MAY_NOT_TRAIN, by_people, may_train, refused
@@ -57,12 +57,12 @@ class Assignment:
 
     `cases`: `case_id, component, split, reason, frozen, primary_error_type`, one row per case, sorted by case_id;
     `split` is null, and `reason` says why, for a case that links what releases froze into different splits. `frozen`
-    cases of validation and test are never left out. `links`: what joins the cases (see `components.links`).
-    `explanation`: what makes one component dominate, or empty.
+    cases of validation and test are never left out. `keys`: what joins the cases. `explanation`: what makes
+    one component dominate, or empty.
     """
 
     cases: pd.DataFrame
-    links: pd.DataFrame
+    keys: Keys
     explanation: str
 
 
@@ -89,7 +89,7 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
         anchors = pd.concat([cases[~eligible], *([] if anchors is None else [anchors])], ignore_index=True)
     linking = [name for name in cases if name in {*_LINKING, "primary_error_type"}]
     assignment = assign(
-        cases.loc[eligible, linking].reset_index(drop=True),
+        cases[linking] if eligible.all() else cases.loc[eligible, linking].reset_index(drop=True),
         ledger,
         seed=params.seed,
         train_ratio=params.train_ratio,
@@ -121,7 +121,8 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
     left_out = table.loc[~kept, ["case_id", "reason", "split", "component"]].reset_index(drop=True)
     left_out["component"] = left_out["component"].where(left_out["split"].notna())
     frozen = counts(table["case_id"], table["split"].where(kept), ledger)
-    return Split(rows, left_out, _report(table, rows, assignment, params, selection.notes), frozen)
+    shared = shared_counts(rows, assignment.keys.of((np.cumsum(eligible) - 1)[order]))
+    return Split(rows, left_out, _report(table, rows, assignment, shared, params, selection.notes), frozen)
 
 
 def assign(
@@ -170,7 +171,7 @@ def assign(
         frozen=among(cases["case_id"], _frozen(ledger)),
     )
     columns = ["case_id", "component", "split", "reason", "frozen", "primary_error_type"]
-    return Assignment(table[columns], links(keys), explanation)
+    return Assignment(table[columns], keys, explanation)
 
 
 def _first(component: Ints) -> Ints:
@@ -306,6 +307,7 @@ def _report(
     table: pd.DataFrame,
     rows: pd.DataFrame,
     assignment: Assignment,
+    shared: dict[str, dict[str, int]],
     params: Params,
     notes: tuple[str, ...],
 ) -> dict[str, Any]:
@@ -327,10 +329,10 @@ def _report(
             "components": {name: part["component"].nunique() for name, part in in_split.items()},
             "largest_component": int(largest),
             "error_types": {name: _counts(part["primary_error_type"], types) for name, part in in_split.items()},
-            "shared": shared_counts(rows, min_shared_words=params.min_shared_words),
+            "shared": shared,
             "links": {
                 kind: {name: int(row[name]) for name in ("keys", "cases", "largest_cases")}
-                for kind, row in assignment.links.iterrows()
+                for kind, row in links(assignment.keys).iterrows()
             },
             "left_out": {
                 reason: {"cases": len(part), "error_types": _counts(part["primary_error_type"], types)}

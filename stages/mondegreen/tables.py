@@ -154,6 +154,8 @@ def save(columns: pa.Table, path: str | Path, table: Table) -> None:
 
 def among(values: pd.Series, wanted: pd.Series) -> pd.Series:
     """Return where strings stand in `wanted`, null nowhere: `Series.isin` through Arrow, in a tenth of its time."""
+    if values.empty:  # nobody hashes what is `wanted` then
+        return pd.Series(False, index=values.index, dtype=bool)
     asked, known = (pa.array(column, pa.string(), from_pandas=True) for column in (values, wanted))
     found = pc.is_in(asked, value_set=known.drop_null())
     return pd.Series(found.to_numpy(zero_copy_only=False), index=values.index, dtype=bool)
