@@ -16,7 +16,7 @@ def main() -> None:
     """Read the cases, write valid, rejected and the quality report."""
     settings, require_audio = params.load(params.Validate), params.load(params.Export).require_audio
     shelf = Shelf(FOLDER / "validate")
-    files = tables.files("data/cases.parquet")
+    files = {file: shelf.digest(file) for file in tables.files("data/cases.parquet")}
     judged = judging.judge(files, settings, require_audio=require_audio, shelf=shelf, engine=engine())
     judging.write(judged, files, "data/valid.parquet", "data/rejected.parquet", shelf=shelf)
     found = judged.sorted()

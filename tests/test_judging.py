@@ -1,5 +1,6 @@
 """Cases judged part by part: never another result than all at once, and only the change is judged again."""
 
+import hashlib
 import random
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,11 +50,15 @@ def write(rows: Sequence[Sequence[dict[str, Any]]], folder: Path) -> Path:
     return path
 
 
+def digests(cases: Path) -> dict[Path, bytes]:
+    return {file: hashlib.sha256(file.read_bytes()).digest() for file in tables.files(cases)}
+
+
 def build(
     cases: Path, made: Path, shelf: Shelf, settings: Any = SETTINGS, *, require_audio: bool = True
 ) -> list[bytes]:
     """Return the bytes of all that is made of the cases."""
-    files = tables.files(cases)
+    files = digests(cases)
     judged = judging.judge(files, settings, require_audio=require_audio, shelf=shelf)
     judging.write(judged, files, made / "valid.parquet", made / "rejected.parquet", shelf=shelf)
     found = judged.sorted()
@@ -134,16 +139,16 @@ def test_a_later_build_makes_the_bytes_of_one_from_nothing(tmp_path: Path, judge
 
 
 def test_what_cannot_be_judged_is_said(tmp_path: Path):
-    def judge(*rows: list[dict[str, Any]]) -> Any:
-        return judging.judge(tables.files(write(rows, tmp_path)), SETTINGS, require_audio=True, shelf=Shelf(tmp_path))
+    def judge(cases: Path) -> None:
+        judging.judge(digests(cases), SETTINGS, require_audio=True, shelf=Shelf(tmp_path / "shelf"))
 
     with pytest.raises(DataError, match=r"none of the 2 cases can be trained on.*mondegreen correct"):
-        judge([kind(1, "uncorrected"), kind(2, "withdrawn")])
+        judge(write([[kind(1, "uncorrected"), kind(2, "withdrawn")]], tmp_path))
     path = write([[case_row(1)], [case_row(2)]], tmp_path)
     one, other = tables.files(path)
     other.write_bytes(one.read_bytes())
     with pytest.raises(DataError, match="stands in two parts"):
-        judging.judge([one, other], SETTINGS, require_audio=True, shelf=Shelf(tmp_path))
+        judge(path)
     other.write_bytes(b"PAR1")
     with pytest.raises(DataError, match="cannot be read"):
-        judging.judge([one, other], SETTINGS, require_audio=True, shelf=Shelf(tmp_path))
+        judge(path)

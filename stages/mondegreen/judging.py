@@ -5,7 +5,7 @@ lies on the shelf. Then the cases that share a sound, a span or a take are read,
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,8 @@ from mondegreen.schemas import CASES, REJECTED, VALID
 from mondegreen.shelf import Shelf, key_of
 
 Mask = npt.NDArray[np.bool_]
+Files = Mapping[Path, bytes]
+"""The parts of a table in their order, each with the SHA-256 of its bytes."""
 
 NARROW = (
     *("case_id", "speaker_id", "recording_id", "start", "recorded_at", "duration", "withdrawn"),
@@ -75,19 +77,20 @@ class Judged:
 
 
 def judge(
-    files: Sequence[Path], settings: params.Validate, *, require_audio: bool, shelf: Shelf, engine: str = "local"
+    files: Files, settings: params.Validate, *, require_audio: bool, shelf: Shelf, engine: str = "local"
 ) -> Judged:
     """Judge the cases of `files`, the parts of a table.
 
     Raises `DataError` when they break a rule of their form, or when none can be trained on.
     """
     by = key_of(repr(settings), str(require_audio), code=(sys.modules[__name__], *_CODE), packages=_PACKAGES)
-    keys = [key_of(by, shelf.digest(file)) for file in files]
-    alone = pa.concat_tables(
-        parts.each(
-            _alone, lambda at: Part(files[at].read_bytes(), settings, require_audio), keys, shelf=shelf, engine=engine
-        )
-    )
+    keys = [key_of(by, digest) for digest in files.values()]
+    paths = list(files)
+
+    def part(number: int) -> Part:
+        return Part(paths[number].read_bytes(), settings, require_audio)
+
+    alone = pa.concat_tables(parts.each(_alone, part, keys, shelf=shelf, engine=engine))
     if pc.count_distinct(alone["case_id"]).as_py() < len(alone):
         raise DataError("cases: a case_id stands in two parts; delete data/cases.parquet and run 'dvc repro'")
     count = pc.list_value_length(alone["reasons"]).fill_null(_NO_CANDIDATE).to_numpy()
@@ -104,23 +107,20 @@ def judge(
     return Judged(tables.frame(alone.select(NARROW)), texts, shared, passed, reasons)
 
 
-def write(judged: Judged, files: Sequence[Path], valid: str | Path, rejected: str | Path, *, shelf: Shelf) -> None:
+def write(judged: Judged, files: Files, valid: str | Path, rejected: str | Path, *, shelf: Shelf) -> None:
     """Write the valid ones of the cases of `files` as as many parts, and the rejected ones, with their reasons."""
     bad = np.zeros(len(judged.passed), bool)
     bad[list(judged.reasons)] = True
-    of = {"valid": _cut(judged.passed, files), "rejected": _cut(bad, files)}
-    keys = {
-        name: [key_of(name, shelf.digest(file), mask.tobytes()) for file, mask in zip(files, masks, strict=True)]
-        for name, masks in of.items()
-    }
+    paths, good_ones, bad_ones = list(files), _cut(judged.passed, files), _cut(bad, files)
 
-    def cases_that_are(name: str, number: int) -> pa.Table:
-        return tables.load(files[number]).filter(pa.array(of[name][number]))
+    def keys(masks: list[Mask]) -> list[str]:
+        return [key_of(digest, mask.tobytes()) for digest, mask in zip(files.values(), masks, strict=True)]
 
-    parts.write(valid, VALID, keys["valid"], partial(cases_that_are, "valid"), shelf=shelf)
-    found = [
-        shelf.table(key, partial(cases_that_are, "rejected", number)) for number, key in enumerate(keys["rejected"])
-    ]
+    def rows(masks: list[Mask], number: int) -> pa.Table:
+        return tables.load(paths[number]).filter(pa.array(masks[number]))
+
+    parts.write(valid, VALID, keys(good_ones), partial(rows, good_ones), shelf=shelf)
+    found = [shelf.table(key, partial(rows, bad_ones, number)) for number, key in enumerate(keys(bad_ones))]
     reasons = pa.array([judged.reasons[row] for row in sorted(judged.reasons)], REJECTED.arrow.field("reasons").type)
     tables.save(pa.concat_tables(found).append_column("reasons", reasons), rejected, REJECTED)
 
@@ -168,7 +168,7 @@ def _shared(alone: pa.Table) -> Mask:
     return found
 
 
-def _rows(files: Sequence[Path], wanted: Mask, columns: Sequence[str]) -> pd.DataFrame:
+def _rows(files: Files, wanted: Mask, columns: Sequence[str]) -> pd.DataFrame:
     """Return the rows that are `wanted`, by their number."""
     cut = zip(files, _cut(wanted, files), strict=True)
     found = [tables.load(file, columns=columns).filter(pa.array(mask)) for file, mask in cut if mask.any()]
@@ -176,6 +176,6 @@ def _rows(files: Sequence[Path], wanted: Mask, columns: Sequence[str]) -> pd.Dat
     return tables.frame(pa.concat_tables(found) if found else empty).set_axis(np.flatnonzero(wanted))
 
 
-def _cut(mask: Mask, files: Sequence[Path]) -> list[Mask]:
+def _cut(mask: Mask, files: Files) -> list[Mask]:
     """Return a mask of all rows as one of each part's."""
     return np.split(mask, np.cumsum([pq.read_metadata(file).num_rows for file in files])[:-1])

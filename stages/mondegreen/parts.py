@@ -40,7 +40,7 @@ def each(
 
     `work` must be a function of a module, and its result one of the piece, which the key has to name, code included.
     """
-    found = [shelf.get(key) for key in keys]
+    found = list(spread(shelf.get, keys, engine="local", threads=True))
     missing = [number for number, table in enumerate(found) if table is None]
     for number, made in zip(missing, spread(work, map(piece, missing), engine=engine), strict=True):
         shelf.put(keys[number], made)

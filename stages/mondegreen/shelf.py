@@ -16,7 +16,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 FOLDER = Path(".dvc/tmp/mondegreen")
 _CHECKSUM = 32
@@ -56,13 +55,22 @@ class Shelf:
         content = self.content(key)
         if content is None:
             return None
-        found: pa.Table = pq.read_table(pa.BufferReader(content), columns=columns)
+        try:
+            with pa.ipc.open_stream(content) as stream:
+                wanted = stream.schema.names if columns is None else list(columns)
+                fields = [stream.schema.get_field_index(name) for name in wanted]
+            with pa.ipc.open_stream(content, options=pa.ipc.IpcReadOptions(included_fields=fields)) as stream:
+                found: pa.Table = stream.read_all().select(wanted)
+        except pa.ArrowInvalid:  # an older version kept it
+            return None
         return found
 
     def put(self, key: str, table: pa.Table) -> None:
         """Keep a table under `key`: it appears whole or not at all. Where nothing can be written, nothing is kept."""
         content = pa.BufferOutputStream()
-        pq.write_table(table, content, compression="zstd", compression_level=1)
+        options = pa.ipc.IpcWriteOptions(compression="zstd")  # half of Parquet's time, for half as much disk again
+        with pa.ipc.new_stream(content, table.schema, options=options) as stream:
+            stream.write_table(table)
         self.keep(key, content.getvalue())
 
     def table(self, key: str, make: Callable[[], pa.Table]) -> pa.Table:

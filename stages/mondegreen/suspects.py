@@ -5,7 +5,7 @@ signs make a strong one. Where another recogniser hears the correction, what the
 Nothing is rejected for it: it is an order in which a person looks again.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -157,14 +157,18 @@ def _annotators_apart(cases: pd.DataFrame, corrections: pd.DataFrame) -> Strengt
     asked = among(corrections["case_id"], cases.loc[disputed, "case_id"])
     human = corrections[asked & by_people(corrections["method"]) & ~corrections["undone"]]
     last = human.drop_duplicates(["case_id", "author"], keep="last")
-    texts = last.groupby("case_id")["corrected_transcript"].unique()
-    several = texts[texts.map(len) > 1]
-    apart: dict[str, float] = {str(case_id): _apart(list(found)) for case_id, found in several.items()}
-    return np.where(disputed, cases["case_id"].map(apart).fillna(0).to_numpy(np.float64), 0.0)
+    texts = defaultdict[str, list[str]](list)
+    for case_id, text in zip(last["case_id"], last["corrected_transcript"], strict=True):
+        texts[case_id].append(text)
+    found = np.zeros(len(cases))
+    found[disputed] = [_apart(texts[case_id]) for case_id in cases.loc[disputed, "case_id"]]
+    return found
 
 
 def _apart(texts: list[str]) -> float:
-    """Return 0.2 for texts that differ in form alone, up to 1 for texts with nothing in common."""
+    """Return 0 for one text, 0.2 for texts that differ in form alone, up to 1 for texts with nothing in common."""
+    if len(set(texts)) < 2:
+        return 0.0
     plain = [normalise(text) for text in texts]
     least = min(fuzz.ratio(one, other) for one in plain for other in plain) / 100
     return 0.2 + 0.8 * (1 - least)

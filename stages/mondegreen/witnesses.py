@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -37,8 +38,9 @@ class Witnesses:
         some = among(cases["case_id"], pd.Series(list(self.proposed), dtype="str"))
         some |= among(cases["audio_sha256"], sounds) | among(cases["pcm_sha256"], sounds)
         some |= among(cases["recording_id"], takes)
-        found = {case["case_id"]: self.of(case) for case in cases.loc[some, ASKED].to_dict("records")}
-        return {case_id: texts for case_id, texts in found.items() if texts}
+        rows = zip(*(cases.loc[some, name].tolist() for name in ASKED), strict=True)
+        found = ((row[0], self.of(dict(zip(ASKED, row, strict=True)))) for row in rows)
+        return {case_id: texts for case_id, texts in found if texts}
 
 
 def transcripts(found: pd.DataFrame, ranked: pd.DataFrame, hearings: pd.DataFrame | None = None) -> Witnesses:
@@ -67,6 +69,7 @@ def transcripts(found: pd.DataFrame, ranked: pd.DataFrame, hearings: pd.DataFram
     return Witnesses(heard, proposed)
 
 
+@cache
 def family(model_version: object) -> str:
     """Return what versions of one recogniser have in common, and independent ones do not: the name's first word.
 
