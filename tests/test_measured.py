@@ -31,8 +31,11 @@ def rows(*texts: tuple[str, str | None]) -> pd.DataFrame:
     )
 
 
-def run(frame: pd.DataFrame, shelf: Shelf, batch: str = "b") -> pd.DataFrame:
-    return measured(frame, pd.Series(batch, index=frame.index), "basic-1", shelf=shelf, engine="local")
+def run(frame: pd.DataFrame, shelf: Shelf, name: str = "b") -> pd.DataFrame:
+    key = room.key("basic-1", name)
+    figures, kept = measured(frame, "basic-1", shelf.get(key))
+    shelf.put(key, kept)
+    return figures
 
 
 @pytest.fixture

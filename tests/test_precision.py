@@ -3,7 +3,7 @@
 import pandas as pd
 
 from conftest import case_row, case_table
-from mondegreen.precision import precision
+from mondegreen.precision import judge, precision
 
 
 def test_precision_by_hand():
@@ -26,8 +26,8 @@ def test_precision_by_hand():
     )
     taken_back = corrections[2:3].assign(method="model:y", undone=True)
     people = corrections[2:3].assign(method="manual")
-    found = precision(cases, pd.concat([corrections, taken_back, people]), "basic-1")
-    assert found == {
+    found = judge(cases, pd.concat([corrections, taken_back, people]), "basic-1")
+    assert {method: precision(counts) for method, counts in found.items()} == {
         "rule:x": {
             **{"corrections": 4, "judged": 3, "same_words": 2 / 3, "exact": 1 / 3, "better": 1.0, "worse": 0.0},
             **{"wer": 1 / 9, "original_wer": 6 / 9},
@@ -40,7 +40,7 @@ def test_without_a_person_nothing_is_judged():
     corrections = pd.DataFrame(
         {"case_id": ["case-00000"], "method": ["rule:x"], "corrected_transcript": ["x"], "undone": [False]}
     )
-    [found] = precision(cases, corrections, "basic-1").values()
+    found = precision(*judge(cases, corrections, "basic-1").values())
     assert found["judged"] == 0
     assert found["same_words"] is found["wer"] is None
-    assert precision(cases, corrections[:0], "basic-1") == {}
+    assert judge(cases, corrections[:0], "basic-1") == {}

@@ -50,6 +50,8 @@ def standing(reviews: pd.DataFrame) -> pd.DataFrame:
 def known_withdrawals(log: Log) -> pd.Series:
     """Return, for each withdrawal, whether its case or speaker is in the log (yet), or was erased from it."""
     gone = log["withdrawal"]
+    if gone.empty:
+        return pd.Series(False, index=gone.index)
     spoken = [log["failure"], *(log[kind].assign(case_id=log[kind]["event_id"]) for kind in ("inference", "utterance"))]
     ids, speakers = (pd.concat([part[name] for part in spoken]) for name in ("case_id", "speaker_id"))
     erased = among(gone["case_id"].fillna(gone["speaker_id"]).map(hash_of).astype("str"), log["erasure"]["asked"])

@@ -1,7 +1,7 @@
 """The log as tables: the events of the batches, one table per kind, as they were recorded."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def read(files: Iterable[Path], segments: Iterable[Path] = (), *, shelf: Shelf |
     Raises `DataError` naming a line of a batch that is no event.
     """
     found = tables(files, segments, shelf=shelf)
-    return {kind: _pandas(found.pop(kind)) for kind in KINDS}
+    return {kind: pandas(found.pop(kind)) for kind in KINDS}
 
 
 def tables(
@@ -69,17 +69,19 @@ def tables(
     *,
     shelf: Shelf | None = None,
     columns: Mapping[str, Sequence[str]] | None = None,
+    kinds: Collection[str] = KINDS,
 ) -> dict[str, pa.Table]:
-    """Return what `read` returns, as Arrow tables; with `columns` by kind only those, event_id and recorded_at.
+    """Return what `read` returns, of some `kinds`, as Arrow tables; with `columns` by kind only those, and the ids.
 
-    The segments are read before the first of `files` is asked for (see `mondegreen.live.files`).
+    event_id and recorded_at are always there. The segments are read before the first of `files` is asked for (see
+    `mondegreen.live.files`).
     """
     asked = {
-        kind: ["event_id", "recorded_at", *columns.get(kind, ())] if columns is not None else None for kind in KINDS
+        kind: ["event_id", "recorded_at", *columns.get(kind, ())] if columns is not None else None for kind in kinds
     }
     waiting = [_chosen(_of_segment(segment), asked) for segment in segments]
     parts = [_batch(file, shelf, asked) for file in files] + waiting
-    return {kind: _concatenated(kind, [part[kind] for part in parts], asked[kind]) for kind in KINDS}
+    return {kind: _concatenated(kind, [part[kind] for part in parts], asked[kind]) for kind in kinds}
 
 
 _Columns = Mapping[str, list[str] | None]
@@ -91,7 +93,7 @@ def _batch(file: Path, shelf: Shelf | None, asked: _Columns) -> dict[str, pa.Tab
     if shelf is None:
         return _chosen(_of_file(file), asked)
     key = _key(file, shelf)
-    kept = {kind: shelf.get(f"{key}-{kind}", asked[kind]) for kind in KINDS}
+    kept = {kind: shelf.get(f"{key}-{kind}", asked[kind]) for kind in asked}
     found = {kind: table for kind, table in kept.items() if table is not None}
     if len(found) < len(kept):
         found = _of_file(file)
@@ -154,7 +156,7 @@ def _is_right(event: dict[str, Any]) -> bool:
 
 
 def _chosen(found: dict[str, pa.Table], asked: _Columns) -> dict[str, pa.Table]:
-    return {kind: table.select(asked[kind] or table.column_names) for kind, table in found.items()}
+    return {kind: found[kind].select(names or found[kind].column_names) for kind, names in asked.items()}
 
 
 def _concatenated(kind: str, parts: list[pa.Table], columns: list[str] | None) -> pa.Table:
@@ -251,6 +253,7 @@ def _array(name: str, values: Sequence[Any]) -> pa.Array:
     return pa.array(values, _TYPES[name])
 
 
-def _pandas(table: pa.Table) -> pd.DataFrame:
+def pandas(table: pa.Table) -> pd.DataFrame:
+    """Return a table of `tables` as `read` does."""
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype(), pa.int64(): pd.Int64Dtype()}.get)
     return frame

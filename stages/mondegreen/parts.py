@@ -6,7 +6,7 @@ A part whose inputs are what they were is not made again: it comes from the shel
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -56,21 +56,24 @@ def write(
     `make` is called in the parts' order, once for each that is missing; what it returns has to obey the rules of
     `table` (see `tables.arrow`). The folder at `path` appears whole.
     """
+    own = [key_of(key, table.name, code=(tables,), packages=("pyarrow",)) for key in keys]
+    found = [shelf.content(key) for key in own]
+    missing = [number for number, content in enumerate(found) if content is None]
+    encoded = spread(partial(tables.encode, table=table), map(make, missing), engine="local", threads=True)
+    for number, content in zip(missing, encoded, strict=True):
+        shelf.keep(own[number], content)
+        found[number] = content
+    put(path, [content for content in found if content is not None])
+
+
+def put(path: str | Path, contents: Iterable[bytes | pa.Buffer]) -> None:
+    """Write the files of a table's parts; the folder at `path` appears whole."""
     target = Path(path)
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    own = [key_of(key, table.name, code=(tables,), packages=("pyarrow",)) for key in keys]
-    missing = []
-    for number, key in enumerate(own):
-        if (content := shelf.content(key)) is not None:
-            _file(fresh, number).write_bytes(content)
-        else:
-            missing.append(number)
-    encoded = spread(partial(tables.encode, table=table), map(make, missing), engine="local", threads=True)
-    for number, content in zip(missing, encoded, strict=True):
-        shelf.keep(own[number], content)
-        _file(fresh, number).write_bytes(content)
+    for number, content in enumerate(contents):
+        (fresh / f"{number:05d}.parquet").write_bytes(content)
     if target.is_dir():
         shutil.rmtree(target)
     else:
@@ -91,7 +94,3 @@ def numbers(path: str | Path) -> npt.NDArray[np.int64]:
     """Return the number of the part that each row of a table lies in."""
     sizes = [pq.read_metadata(file).num_rows for file in tables.files(path)]
     return np.repeat(np.arange(len(sizes)), sizes)
-
-
-def _file(folder: Path, number: int) -> Path:
-    return folder / f"{number:05d}.parquet"

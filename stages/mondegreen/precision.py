@@ -12,14 +12,8 @@ from mondegreen.text import NORMALISERS
 _JUDGED_BY = ["corrected_transcript", "original_transcript", "language"]
 
 
-def precision(cases: pd.DataFrame, corrections: pd.DataFrame, normaliser: str) -> dict[str, dict[str, Any]]:
-    """Return, by method, how many `cases` it corrected (its last text counts), and how right it was.
-
-    `judged`: those that a person has corrected too. Of these, `same_words` and `exact` are the shares with the person's
-    words under `normaliser` and with the very text, `better` and `worse` the shares with fewer and with more word
-    errors than the transcript had; `wer` and `original_wer` the corpus rates of both. None where there is nothing to
-    divide by.
-    """
+def judge(cases: pd.DataFrame, corrections: pd.DataFrame, normaliser: str) -> dict[str, dict[str, int]]:
+    """Return the counts behind `precision` of some cases and all their corrections, by method; counts add up."""
     names = ["case_id", *_JUDGED_BY, "correction_method"]
     kept = cases.loc[~cases["withdrawn"], names].set_index("case_id")
     machine = corrections[~by_people(corrections["method"]) & ~corrections["undone"]]
@@ -32,27 +26,41 @@ def precision(cases: pd.DataFrame, corrections: pd.DataFrame, normaliser: str) -
     }
 
 
-def _judged(found: pd.DataFrame, kept: pd.DataFrame, normaliser: str) -> dict[str, Any]:
+def precision(counts: dict[str, int]) -> dict[str, Any]:
+    """Return how many cases a method corrected (its last text counts), and how right it was, from its `judge` counts.
+
+    `judged`: those that a person has corrected too. Of these, `same_words` and `exact` are the shares with the person's
+    words under the normaliser and with the very text, `better` and `worse` the shares with fewer and with more word
+    errors than the transcript had; `wer` and `original_wer` the corpus rates of both. None where there is nothing to
+    divide by.
+    """
+    judged, words = counts["judged"], counts["words"]
+    shares = {name: counts[name] / judged if judged else None for name in ("same_words", "exact", "better", "worse")}
+    rates = {"wer": "errors", "original_wer": "original_errors"}
+    return {
+        "corrections": counts["corrections"],
+        "judged": judged,
+        **shares,
+        **{name: counts[errors] / words if words else None for name, errors in rates.items()},
+    }
+
+
+def _judged(found: pd.DataFrame, kept: pd.DataFrame, normaliser: str) -> dict[str, int]:
     fold = NORMALISERS[normaliser]
     truth = kept[by_people(kept["correction_method"])]
     judged = found[among(found["case_id"], truth.index.to_series())]
-    exact = same = better = worse = words = errors = original_errors = 0
+    names = ("same_words", "exact", "better", "worse", "words", "errors", "original_errors")
+    counts = {"judged": len(judged)} | dict.fromkeys(names, 0)
     for text, row in zip(judged["corrected_transcript"], truth.loc[judged["case_id"], _JUDGED_BY].values, strict=True):
         language = None if pd.isna(row[2]) else row[2]
         said, heard, proposed = (fold(each, language) for each in (row[0], row[1], text))
         after, before = align(said, proposed).word_errors, align(said, heard).word_errors
-        exact += row[0].split() == text.split()
-        same += said == proposed
-        better += after < before
-        worse += after > before
+        counts["exact"] += row[0].split() == text.split()
+        counts["same_words"] += said == proposed
+        counts["better"] += after < before
+        counts["worse"] += after > before
         if said:
-            words += len(said.split())
-            errors += after
-            original_errors += before
-    counts = {"same_words": same, "exact": exact, "better": better, "worse": worse}
-    return {
-        "judged": len(judged),
-        **{name: count / len(judged) if len(judged) else None for name, count in counts.items()},
-        "wer": errors / words if words else None,
-        "original_wer": original_errors / words if words else None,
-    }
+            counts["words"] += len(said.split())
+            counts["errors"] += after
+            counts["original_errors"] += before
+    return counts

@@ -67,11 +67,7 @@ class Shelf:
 
     def put(self, key: str, table: pa.Table) -> None:
         """Keep a table under `key`: it appears whole or not at all. Where nothing can be written, nothing is kept."""
-        content = pa.BufferOutputStream()
-        options = pa.ipc.IpcWriteOptions(compression="zstd")  # half of Parquet's time, for half as much disk again
-        with pa.ipc.new_stream(content, table.schema, options=options) as stream:
-            stream.write_table(table)
-        self.keep(key, content.getvalue())
+        self.keep(key, encode(table))
 
     def table(self, key: str, make: Callable[[], pa.Table]) -> pa.Table:
         """Return the table under `key`, made and kept where there is none."""
@@ -121,6 +117,15 @@ class Shelf:
 
 NOWHERE = Shelf(Path(os.devnull))
 """Keeps nothing."""
+
+
+def encode(table: pa.Table) -> pa.Buffer:
+    """Return the bytes that `Shelf.get` reads a table from."""
+    content = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")  # half of Parquet's time, for half as much disk again
+    with pa.ipc.new_stream(content, table.schema, options=options) as stream:
+        stream.write_table(table)
+    return content.getvalue()
 
 
 def _identity(fd: int) -> str:
