@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mondegreen import batches, cases, collecting, executor, log, params, parts, performance, excerpts, tables
+from mondegreen import batches, cases, collecting, excerpts, executor, log, params, parts, performance, tables
 from mondegreen.errors import DataError
 from mondegreen.log import Log
 from mondegreen.schemas import HEARINGS, INFERENCES, PERFORMANCE, UTTERANCES
@@ -63,7 +63,7 @@ def metrics(made: list[dict[str, bytes]], events: Log, used: int, normaliser: st
 def main() -> None:
     """Read the batches, write the tables."""
     settings, shelf, files = params.load(params.Collect), Shelf(), batches.event_files(RAW)
-    batches.check_unchanged(RAW)
+    batches.check_unchanged(RAW, shelf.hashed)
     read = log.tables(files, shelf=shelf, columns=excerpts.LARGE, kinds=excerpts.LARGE)
     read |= log.tables(files, shelf=shelf, kinds=[kind for kind in log.KINDS if kind not in excerpts.LARGE])
     if not len(read["failure"]):

@@ -52,8 +52,9 @@ def tables(clone: Clone, stage: str) -> dict[str, bytes]:
     return {
         path.relative_to(clone.path).as_posix(): path.read_bytes()
         for pattern in STAGES[stage].split()
-        for path in clone.path.glob(pattern)
-        if not path.name.startswith(".")
+        for found in clone.path.glob(pattern)
+        for path in (found.iterdir() if found.is_dir() else (found,))
+        if not found.name.startswith(".")
     }
 
 

@@ -71,13 +71,13 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
 
 
 def test_a_cluster_makes_the_same_bytes_with_a_worker_killed_in_the_middle(cluster: LocalCluster, clone: Clone):
-    killer = Killer(cluster, "abs", "_piece", "_copies")
+    killer = Killer(cluster, "abs", "collect", "_copies")
     cluster.scheduler.add_plugin(killer)
     assert list(spread(abs, [-1, 2, -3], engine="dask")) == [1, 2, 3]
 
     shutil.rmtree(clone.path / SHELF)
     rebuild(clone, cluster.scheduler_address, "collect", "augment", "export")
-    assert killer.killed == ["abs", "_piece", "_copies"]
+    assert killer.killed == ["abs", "collect", "_copies"]
 
 
 def rebuild(clone: Clone, scheduler: str, *stages: str) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from mondegreen import Recorder, batches, cases, collecting, log, parts, excerpts
+from mondegreen import Recorder, batches, cases, collecting, excerpts, log, parts
 from mondegreen.events import make_event
 from mondegreen.ingest import ingest
 from mondegreen.measured import FIGURES

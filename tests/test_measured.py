@@ -111,17 +111,19 @@ def test_the_shelf_keeps_what_is_used_and_no_more(tmp_path: Path):
 
 
 def test_a_file_is_known_by_its_dates_to_who_only_looks_and_to_nobody_once_it_changed(tmp_path: Path, monkeypatch):
-    file, build, look = tmp_path / "events.jsonl", Shelf(tmp_path / "kept"), Shelf(tmp_path / "kept", dated=True)
+    file, kept_in = tmp_path / "events.jsonl", tmp_path / "kept"
+    look = Shelf(kept_in, dated=True)
     file.write_bytes(b"one")
-    assert build.digest(file) == look.digest(file) == hashlib.sha256(b"one").digest()
+    assert Shelf(kept_in).digest(file) == look.digest(file) == hashlib.sha256(b"one").digest()
     assert not (tmp_path / "kept").exists()  # changed a moment ago: it may change again within one tick of the clock
     monkeypatch.setattr("mondegreen.shelf._SETTLED", -60)
-    assert build.digest(file) == hashlib.sha256(b"one").digest()
+    assert Shelf(kept_in).digest(file) == hashlib.sha256(b"one").digest()
     read = []
     monkeypatch.setattr(hashlib, "file_digest", lambda *args, plain=hashlib.file_digest: read.append(1) or plain(*args))
+    look = Shelf(kept_in, dated=True)
     assert look.digest(file) == hashlib.sha256(b"one").digest()
     assert not read
-    assert build.digest(file) == hashlib.sha256(b"one").digest()
+    assert Shelf(kept_in).digest(file) == hashlib.sha256(b"one").digest()
     assert read.pop()
     stood = file.stat()
     file.write_bytes(b"two")
@@ -130,6 +132,7 @@ def test_a_file_is_known_by_its_dates_to_who_only_looks_and_to_nobody_once_it_ch
     assert read.pop()
     for kept in (tmp_path / "kept").iterdir():
         kept.write_bytes(kept.read_bytes()[:-1] + b"!")
+    look = Shelf(kept_in, dated=True)
     assert look.digest(file) == hashlib.sha256(b"two").digest()
 
 

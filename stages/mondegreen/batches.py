@@ -7,8 +7,9 @@ Audio may lie in an earlier batch than the event that names it: readers look it 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -107,22 +108,26 @@ def _read(pack: Path, columns: list[str]) -> pa.Table:
         ) from error
 
 
-def content_hash(folder: Path) -> str:
+def content_hash(folder: Path, events: Any = None) -> str:
     """Return the part of a batch's name that its content decides: its events, and the names and sizes of its packs.
 
-    What lies in the packs is checked clip by clip against the events when it is used.
+    What lies in the packs is checked clip by clip against the events when it is used. `events` is the SHA-256 object of
+    events.jsonl, where it was read already.
     """
-    with (folder / "events.jsonl").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
+    digest = events
+    if digest is None:
+        with (folder / "events.jsonl").open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
     for pack in sorted(folder.glob("audio-*.parquet")):
         digest.update(f"{pack.name} {pack.stat().st_size}\n".encode())
-    return digest.hexdigest()[:12]
+    return str(digest.hexdigest()[:12])
 
 
-def check_unchanged(raw: Path) -> None:
-    """Raise `DataError` for a batch that is not what it was sealed as."""
-    for batch in (file.parent for file in event_files(raw)):
-        if batch.name != SAMPLE and not batch.name.endswith(content_hash(batch)):
+def check_unchanged(raw: Path, hashed: Callable[[Path], Any] = lambda file: None) -> None:
+    """Raise `DataError` for a batch that is not what it was sealed as; `hashed` is `Shelf.hashed`, if there is one."""
+    for file in event_files(raw):
+        batch = file.parent
+        if batch.name != SAMPLE and not batch.name.endswith(content_hash(batch, hashed(file))):
             raise DataError(
                 f"{batch} is not what it was when it was sealed: a batch never changes, corrections are recorded. "
                 f"Restore it: git checkout HEAD -- {batch}.dvc; dvc checkout --force {batch}.dvc"

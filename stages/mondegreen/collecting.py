@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mondegreen import cases, log, measured, excerpts, tables
-from mondegreen.executor import code, spread
+from mondegreen import cases, excerpts, log, measured, tables
 from mondegreen.excerpts import Excerpt
+from mondegreen.executor import code, spread
 from mondegreen.precision import judge, precision
 from mondegreen.schemas import CASES, CORRECTIONS, MEASURES
 from mondegreen.shelf import Shelf, encode, key_of

@@ -79,6 +79,8 @@ def cut(events: Mapping[str, pa.Table], audio: pa.Table) -> list[Excerpt]:
 
 def read(files: Iterable[Path], excerpts: Sequence[Excerpt], shelf: Shelf) -> list[dict[str, pa.Table]]:
     """Return the whole events of `excerpts`, whose batches are among `files`."""
+    if not excerpts:
+        return []
     wanted = {name for excerpt in excerpts for name in excerpt.batches}
     whole = log.tables([file for file in files if file.parent.name in wanted], shelf=shelf, kinds=KINDS)
     found: list[dict[str, pa.Table]] = [{} for _ in excerpts]

@@ -67,18 +67,20 @@ def write(
 
 
 def put(path: str | Path, contents: Iterable[bytes | pa.Buffer]) -> None:
-    """Write the files of a table's parts; the folder at `path` appears whole."""
+    """Write the files of a table's parts; the folder at `path` appears whole, and what was there goes at once."""
     target = Path(path)
-    fresh = target.with_name(f".{target.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh, former = (target.with_name(f".{target.name}.{name}") for name in ("new", "old"))
+    for folder in (fresh, former):
+        shutil.rmtree(folder, ignore_errors=True)
     fresh.mkdir(parents=True)
     for number, content in enumerate(contents):
         (fresh / f"{number:05d}.parquet").write_bytes(content)
     if target.is_dir():
-        shutil.rmtree(target)
+        target.rename(former)
     else:
         target.unlink(missing_ok=True)
     fresh.rename(target)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def write_rows(

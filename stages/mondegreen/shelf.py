@@ -14,6 +14,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pyarrow as pa
 
@@ -32,23 +33,30 @@ class Shelf:
         """Use `folder`, which is made with the first table; `dated` is for who only looks, see `digest`."""
         self.folder, self._dated = folder, dated
         self._used: set[str] = set()
+        self._hashed: dict[str, Any] = {}
 
     def digest(self, file: Path) -> bytes:
-        """Return the SHA-256 of a file's bytes.
+        """Return the SHA-256 of a file's bytes, which are read once.
 
         With `dated`, one that was hashed before is not read again while it is the same file by device, inode, size and
         its dates to the nanosecond, that of its last change among them, which no program can set.
         """
-        with file.open("rb") as content:
-            before = _identity(content.fileno())
-            key = key_of(before)
-            self._used.add(key)
-            if self._dated and (known := self.content(key)):
-                return known
-            found = hashlib.file_digest(content, "sha256").digest()
-            if before == _identity(content.fileno()) and _age(content.fileno()) > _SETTLED:
-                self.keep(key, found)
+        key = key_of(_identity(file))
+        self._used.add(key)
+        if self._dated and (known := self.content(key)):
+            return known
+        found: bytes = self.hashed(file).digest()
+        if key == key_of(_identity(file)) and _age(file) > _SETTLED:
+            self.keep(key, found)
         return found
+
+    def hashed(self, file: Path) -> Any:
+        """Return the hash of a file's bytes, to be read or updated; this object reads the same file once."""
+        known = _identity(file)
+        if known not in self._hashed:
+            with file.open("rb") as content:
+                self._hashed[known] = hashlib.file_digest(content, "sha256")
+        return self._hashed[known].copy()
 
     def get(self, key: str, columns: Sequence[str] | None = None) -> pa.Table | None:
         """Return the table under `key`, or some `columns` of it; None where there is none, or it is damaged."""
@@ -128,14 +136,14 @@ def encode(table: pa.Table) -> pa.Buffer:
     return content.getvalue()
 
 
-def _identity(fd: int) -> str:
-    found = os.fstat(fd)
+def _identity(file: Path) -> str:
+    found = file.stat()
     return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
-def _age(fd: int) -> float:
+def _age(file: Path) -> float:
     """Return the seconds since a file was changed last."""
-    found = os.fstat(fd)
+    found = file.stat()
     return time.time() - max(found.st_mtime, found.st_ctime)
 
 
