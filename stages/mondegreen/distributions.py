@@ -4,7 +4,12 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Ints = npt.NDArray[np.int64]
 
 MAX_PERIODS = 60
 """Bars of a plot over time: days while there are no more of them than this, else weeks, months, quarters, years."""
@@ -14,11 +19,15 @@ _MAX_BINS = 20
 _CONFIDENCE_BINS = 10
 
 
-def labels(cases: pd.DataFrame) -> "pd.Series[str]":
-    """Return one label per case and error type, the agent's own and the detected ones; the index is `cases`'."""
-    both = pd.concat([cases["error_types"].explode(), cases["detected_error_types"].explode()]).dropna()
-    pairs = pd.DataFrame({"row": both.index, "label": both.astype("str").to_numpy()}).drop_duplicates()
-    return pairs.set_index("row")["label"]
+def labels(cases: pd.DataFrame) -> tuple[Ints, Ints, list[str]]:
+    """Return each case with each of its labels once, the agent's own and the detected: their places, and the names."""
+    both = [pa.array(cases[name], pa.list_(pa.string())) for name in ("error_types", "detected_error_types")]
+    columns = [column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in both]
+    rows = np.concatenate([pc.list_parent_indices(column).to_numpy() for column in columns]).astype(np.int64)
+    found = pa.concat_arrays([column.flatten() for column in columns]).dictionary_encode()
+    names = found.dictionary.to_pylist()
+    pairs = pd.unique(rows * len(names) + found.indices.to_numpy())
+    return pairs // max(1, len(names)), pairs % max(1, len(names)), names
 
 
 def error_types(cases: pd.DataFrame, valid: pd.DataFrame) -> list[dict[str, Any]]:
@@ -26,19 +35,24 @@ def error_types(cases: pd.DataFrame, valid: pd.DataFrame) -> list[dict[str, Any]
 
     A case counts under each of its types, those that the agent gave it and those that the alignment found.
     """
-    found = labels(cases)
-    done = cases["corrected_transcript"].notna().reindex(found.index).to_numpy()
+    rows, codes, names = labels(cases)
+    done = cases["corrected_transcript"].notna().to_numpy()[rows]
     counts = pd.DataFrame(
         {
-            "corrected": found[done].value_counts(),
-            "uncorrected": found[~done].value_counts(),
-            "valid": labels(valid).value_counts(),
+            "corrected": _counted(codes[done], names),
+            "uncorrected": _counted(codes[~done], names),
+            "valid": _counted(*labels(valid)[1:]),
         }
     )
-    rows = counts.fillna(0).astype(int).rename_axis("error_type").reset_index()
-    rows = rows.assign(total=rows["corrected"] + rows["uncorrected"])
-    ordered = rows.sort_values(["total", "error_type"], ascending=[False, True]).drop(columns="total")
+    table = counts.fillna(0).astype(int).rename_axis("error_type").reset_index()
+    table = table.assign(total=table["corrected"] + table["uncorrected"])
+    ordered = table.sort_values(["total", "error_type"], ascending=[False, True]).drop(columns="total")
     return [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]
+
+
+def _counted(codes: Ints, names: list[str]) -> "pd.Series[int]":
+    """Return how often each name is meant."""
+    return pd.Series(np.bincount(codes, minlength=len(names)), index=pd.Index(names, dtype="str"))
 
 
 def over_time(cases: pd.DataFrame) -> dict[str, Any]:

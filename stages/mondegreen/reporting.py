@@ -45,8 +45,8 @@ def gather(root: Path) -> dict[str, Any]:
     data, settings = root / "data", params.load(params.Report, root / "params.yaml")
     metrics = {name: tables.read_json(data / f"metrics/{name}.json") for name in METRICS}
     found = report(
-        cases=tables.read(data / "cases.parquet", CASES, columns=_OF_CASES),
-        valid=tables.read(data / "valid.parquet", VALID, columns=_OF_VALID),
+        cases=tables.read(data / "cases.parquet", CASES, columns=_OF_CASES, lists=False),
+        valid=tables.read(data / "valid.parquet", VALID, columns=_OF_VALID, lists=False),
         splits=tables.read(data / "splits.parquet", SPLITS, columns=_OF_SPLITS),
         inferences=tables.read(data / "inferences.parquet", INFERENCES),
         measured=tables.read(data / "performance.parquet", PERFORMANCE),

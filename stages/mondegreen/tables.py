@@ -30,6 +30,7 @@ ROW_GROUP = 100_000
 _PANDAS = {pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()} | {
     pa.bool_(): pd.BooleanDtype()
 }
+_LISTS = pa.list_(pa.string())
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,21 @@ class Table:
 
 
 def read(
-    path: str | Path, table: Table, only: pc.Expression | None = None, columns: Iterable[str] | None = None
+    path: str | Path,
+    table: Table,
+    only: pc.Expression | None = None,
+    columns: Iterable[str] | None = None,
+    *,
+    lists: bool = True,
 ) -> pd.DataFrame:
     """Return a table, or `only` some rows of it, or some `columns`.
 
-    Strings are pandas strings, integers and booleans nullable, lists NumPy arrays. Raises `DataError` when the file is
+    Strings are pandas strings, integers and booleans nullable, lists NumPy arrays; without `lists` they stay what they
+    are in Arrow, which costs nothing. Raises `DataError` when the file is
     missing, is no Parquet file or breaks a rule of the table.
     """
     table = table if columns is None else table.of(columns)
-    return table.check(frame(load(path, only, None if columns is None else table.arrow.names)))
+    return table.check(frame(load(path, only, None if columns is None else table.arrow.names), lists=lists))
 
 
 def load(path: str | Path, only: pc.Expression | None = None, columns: Sequence[str] | None = None) -> pa.Table:
@@ -101,9 +108,10 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def frame(columns: pa.Table) -> pd.DataFrame:
+def frame(columns: pa.Table, *, lists: bool = True) -> pd.DataFrame:
     """Return Arrow columns as `read` does."""
-    found: pd.DataFrame = columns.to_pandas(types_mapper=_PANDAS.get)
+    kinds = _PANDAS if lists else _PANDAS | {_LISTS: pd.ArrowDtype(_LISTS)}
+    found: pd.DataFrame = columns.to_pandas(types_mapper=kinds.get)
     return found
 
 
