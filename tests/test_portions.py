@@ -93,8 +93,12 @@ def read(monkeypatch):
     found: list[str] = []
 
     def spy(shards, *args, **options):
-        found[:] = [shard.name for shard in shards]
-        return made(shards, *args, **options)
+        found.clear()
+        return made(map(note, shards), *args, **options)
+
+    def note(shard):
+        found.append(shard.file.name)
+        return shard
 
     made = reading.read
     monkeypatch.setattr(reading, "read", spy)

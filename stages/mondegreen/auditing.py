@@ -6,7 +6,7 @@ It is read through `datasets`, streamed, so that no copy lands in a cache; every
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -129,9 +129,8 @@ def audit(
     files = _check_files(folder, require_audio, findings)
     size = sum(file.stat().st_size for file in files)
     step = max(1, min(_MOST_ROWS, ROW_GROUP_BYTES * sum(files.values()) // max(size, 1)))
-    sha256 = dict(zip(files, spread(shards.digest, files, engine="local", threads=True), strict=True))
     with tempfile.TemporaryDirectory() as cache:
-        there, said = reading.shards(folder, sha256, cache, features(require_audio=require_audio), findings.add)
+        there, said = reading.shards(folder, files, cache, features(require_audio=require_audio), findings.add)
         read = partial(reading.read, step=step, normaliser=normaliser, min_shared_words=min_shared_words)
         settings = str((require_audio, normaliser, min_shared_words, unidata_version))
         found = _read(there, partial(read, add=findings.add, advance=advance), settings, shelf, advance)
@@ -157,35 +156,47 @@ class _Reading:
 
 def _read(
     there: Sequence[Shard],
-    read: Callable[[list[Shard]], list[pa.Table | None]],
+    read: Callable[[Iterable[Shard]], list[pa.Table | None]],
     settings: str,
     shelf: Shelf,
     advance: Callable[[int], object],
 ) -> list[_Reading]:
     """Return what each shard says, from the shelf or from its bytes; a split is read whole or not at all."""
-    keys = [
-        key_of(shard.sha256, settings, code=_READ_BY, packages=_READ_WITH) if shard.sha256 else "" for shard in there
-    ]
-    known = list(spread(partial(_known, shelf), keys, engine="local", threads=True))
-    fresh = [number for number, table in enumerate(known) if table is None]
-    made = dict(zip(fresh, read([there[number] for number in fresh]), strict=True))
+    keys: list[str] = []
+    known: list[pa.Table | None] = []
+
+    def fresh() -> Iterator[Shard]:
+        """Yield what is not known; the next ones are hashed while one is read."""
+        looked = spread(partial(_known, settings, shelf), there, engine="local", threads=True)
+        for shard, (key, narrow) in zip(there, looked, strict=True):
+            keys.append(key)
+            known.append(narrow)
+            if narrow is None:
+                yield shard
+            else:
+                advance(len(narrow))
+
+    tables = read(fresh())
+    made = dict(zip((number for number, narrow in enumerate(known) if narrow is None), tables, strict=True))
     lasting = [(keys[number], table) for number, table in made.items() if keys[number] and table is not None]
     for _ in spread(partial(_keep, shelf), lasting, engine="local", threads=True):
         pass
     found = []
     broken = {there[number].split for number, table in made.items() if table is None}
     for number, (shard, narrow) in enumerate(zip(there, known, strict=True)):
-        if narrow is not None:
-            advance(len(narrow))
         if shard.split not in broken:
             whole = made.get(number)
             found.append(_Reading(shard, keys[number], spans.narrow(whole) if narrow is None else narrow, whole))
     return found
 
 
-def _known(shelf: Shelf, key: str) -> pa.Table | None:
+def _known(settings: str, shelf: Shelf, shard: Shard) -> tuple[str, pa.Table | None]:
+    """Return the key of a shard, '' of one that cannot have one, and what is known of it."""
+    if shard.file is None:
+        return "", None
+    key = key_of(shards.digest(shard.file), settings, code=_READ_BY, packages=_READ_WITH)
     shelf.hold([f"{key}-whole"])
-    return shelf.get(f"{key}-narrow") if key else None
+    return key, shelf.get(f"{key}-narrow")
 
 
 def _keep(shelf: Shelf, kept: tuple[str, pa.Table]) -> None:

@@ -5,7 +5,7 @@ to (`JUDGED`). It is a function of the shard's bytes, so one whose bytes are kno
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from datasets import Audio, Features, IterableDataset, load_dataset
 from datasets.exceptions import DatasetsError
 from rapidfuzz.distance import Levenshtein
@@ -39,6 +40,9 @@ JUDGED = pa.schema(
 The last two are what must not be twice (see `components.link_keys` and `traits`).
 """
 
+_COLUMNS = pa.schema([*features(require_audio=False).arrow_schema])
+_HEARD_ROWS = pa.schema([*_COLUMNS, *HEARD])
+_READING = pa.schema([*_HEARD_ROWS, *JUDGED])
 _PIECE = 50_000
 """Rows whose texts a worker judges at once: about a second's work."""
 _TEXTS = ("text", "original_transcript", "language")
@@ -49,24 +53,23 @@ Add = Callable[[str, Iterable[object]], None]
 
 @dataclass(frozen=True)
 class Shard:
-    """A file with rows of a `split`, the SHA-256 of it, and its `place` in the split's `stream` as `datasets` has it.
+    """A file with rows of a `split`, and its `place` in the split's `stream` as `datasets` has it.
 
-    Where it is not known which files that stream has, it is all of them, without SHA-256 and place.
+    Where it is not known which files that stream has, it is all of them, without file and place.
     """
 
     split: str
-    name: str
-    sha256: str | None
+    file: Path | None
     stream: IterableDataset
     place: int | None
 
 
 def shards(
-    folder: Path, sha256: Mapping[Path, str], cache: str, wanted: Features, add: Add
+    folder: Path, files: Iterable[Path], cache: str, wanted: Features, add: Add
 ) -> tuple[list[Shard], dict[str, int | None]]:
     """Return the shards that `datasets` finds in `folder`, and how many rows the card says each split has.
 
-    `sha256` are those of all its Parquet files; `cache` is an empty folder. A split of which the card says other
+    `files` are all its Parquet files, in order; `cache` is an empty folder. A split of which the card says other
     features than `wanted` has no shards: nobody can read it.
     """
     try:
@@ -79,18 +82,18 @@ def shards(
     for split, stream in streams.items():
         info = (stream.info.splits or {}).get(split)
         said[split] = info.num_examples if info else None
-        files = [file for file in sorted(sha256) if file.name.startswith(f"{split}-")]
+        own = [file for file in files if file.name.startswith(f"{split}-")]
         if stream.features != wanted:
             add("wrong_columns", [f"{split}, as the card has it"])
-        elif stream.num_shards != len(files):  # other files lie there
-            found.append(Shard(split, split, None, stream, None))
+        elif stream.num_shards != len(own):  # other files lie there
+            found.append(Shard(split, None, stream, None))
         else:
-            found += [Shard(split, file.name, sha256[file], stream, place) for place, file in enumerate(files)]
+            found += [Shard(split, file, stream, place) for place, file in enumerate(own)]
     return found, said
 
 
 def read(
-    shards: Sequence[Shard],
+    shards: Iterable[Shard],
     step: int,
     normaliser: str,
     min_shared_words: int,
@@ -100,44 +103,56 @@ def read(
 ) -> list[pa.Table | None]:
     """Return the reading of each shard, None of one that cannot be read; clips are decoded, texts judged on all cores.
 
-    `step` rows are read at once; a text of `min_shared_words` normalised words is long.
+    `step` rows are read at once; a text of `min_shared_words` normalised words is long. A shard is asked for when its
+    turn has come.
     """
-    if not shards:
-        return []
-    columns = [field for field in shards[0].stream.features.arrow_schema if field.name != "audio"]
-    parts: list[list[pa.Table]] = [[pa.schema([*columns, *HEARD]).empty_table()] for _ in shards]
+    parts: list[list[pa.Table]] = []
     batches: list[tuple[int, pa.Table]] = []
     unreadable = set()
 
     def clips() -> Iterator[pa.ChunkedArray]:
         for number, shard in enumerate(shards):
-            stream = shard.stream
-            if shard.place is not None:
-                stream = stream.shard(stream.num_shards, shard.place)
-            if "audio" in stream.features:
-                stream = stream.cast_column("audio", Audio(decode=False))
+            parts.append([_HEARD_ROWS.empty_table()])
             try:
-                for batch in stream.with_format("arrow").iter(step):
-                    batches.append((number, batch.select([field.name for field in columns]).replace_schema_metadata()))
+                for batch in _batches(shard, step):
+                    batches.append((number, batch.select(_COLUMNS.names).replace_schema_metadata()))
                     advance(len(batch))
                     audio = "audio" in batch.column_names
                     yield pc.struct_field(batch["audio"], "bytes") if audio else pa.nulls(len(batch))
+                _check_place(shard, (batch["case_id"] for place, batch in batches if place == number))
             except READ_ERRORS as error:
                 unreadable.add(number)
-                add("unreadable", [f"{shard.name}: {error}"])
+                add("unreadable", [f"{shard.file.name if shard.file else shard.split}: {error}"])
 
     for place, heard in enumerate(spread(_hear, clips(), engine="local", threads=True)):
         number, batch = batches[place]
-        parts[number].append(pa.table([*batch.columns, *heard.columns], pa.schema([*columns, *HEARD])))
+        parts[number].append(pa.table([*batch.columns, *heard.columns], _HEARD_ROWS))
     tables = [pa.concat_tables(found).combine_chunks() for found in parts]
-    texts = pa.concat_tables(table.select(_TEXTS) for table in tables).combine_chunks()
+    texts = pa.concat_tables([empty(_TEXTS), *(table.select(_TEXTS) for table in tables)]).combine_chunks()
     judge = partial(_judge, normaliser, min_shared_words)
     judged = pa.concat_tables(spread(judge, pieces(texts, _PIECE), engine="local")).combine_chunks()
     ends = np.cumsum([len(table) for table in tables])
     own = [judged.slice(end - len(table), len(table)) for table, end in zip(tables, ends, strict=True)]
-    schema = pa.schema([*columns, *HEARD, *JUDGED])
-    whole = [pa.table([*table.columns, *more.columns], schema) for table, more in zip(tables, own, strict=True)]
-    return [None if number in unreadable else table for number, table in enumerate(whole)]
+    done = [pa.table([*table.columns, *more.columns], _READING) for table, more in zip(tables, own, strict=True)]
+    return [None if number in unreadable else table for number, table in enumerate(done)]
+
+
+def _batches(shard: Shard, step: int) -> Iterator[pa.Table]:
+    """Yield the rows of a shard as `datasets` reads them, `step` at a time."""
+    stream = shard.stream
+    if shard.place is not None:
+        stream = stream.shard(stream.num_shards, shard.place)
+    if "audio" in stream.features:
+        stream = stream.cast_column("audio", Audio(decode=False))
+    yield from stream.with_format("arrow").iter(step)
+
+
+def _check_place(shard: Shard, read: Iterable[pa.ChunkedArray]) -> None:
+    """Raise `ValueError` where `datasets` had other rows in the place of a file than that file has."""
+    if shard.file is not None:
+        found = pa.chunked_array([chunk for column in read for chunk in column.chunks], pa.string())
+        if not pq.read_table(shard.file, columns=["case_id"])["case_id"].equals(found):
+            raise ValueError("datasets reads other rows of it than pyarrow")
 
 
 def _hear(clips: pa.ChunkedArray) -> pa.Table:
@@ -170,7 +185,6 @@ def _judge(normaliser: str, min_shared_words: int, texts: pa.Table) -> pa.Table:
     return pa.table(dict(zip(JUDGED.names, columns, strict=True)), schema=JUDGED)
 
 
-def empty(columns: Sequence[str]) -> pa.Table:
-    """Return some columns of a reading of nothing."""
-    schema = pa.schema([*features(require_audio=False).arrow_schema, *HEARD, *JUDGED])
-    return schema.empty_table().select(columns)
+def empty(columns: Iterable[str] = _READING.names) -> pa.Table:
+    """Return a reading of nothing, or some columns of it."""
+    return _READING.empty_table().select([*columns])
