@@ -112,15 +112,18 @@ def write(judged: Judged, files: Files, valid: str | Path, rejected: str | Path,
     bad = np.zeros(len(judged.passed), bool)
     bad[list(judged.reasons)] = True
     paths, good_ones, bad_ones = list(files), _cut(judged.passed, files), _cut(bad, files)
+    good_keys, bad_keys = _keyed(files, good_ones), _keyed(files, bad_ones)
 
-    def keys(masks: list[Mask]) -> list[str]:
-        return [key_of(digest, mask.tobytes()) for digest, mask in zip(files.values(), masks, strict=True)]
+    def bad_rows(number: int) -> pa.Table:
+        return tables.load(paths[number]).filter(pa.array(bad_ones[number]))
 
-    def rows(masks: list[Mask], number: int) -> pa.Table:
-        return tables.load(paths[number]).filter(pa.array(masks[number]))
+    def good_rows(number: int) -> pa.Table:
+        columns = tables.load(paths[number])
+        shelf.put(bad_keys[number], columns.filter(pa.array(bad_ones[number])))  # now that they are at hand
+        return columns.filter(pa.array(good_ones[number]))
 
-    parts.write(valid, VALID, keys(good_ones), partial(rows, good_ones), shelf=shelf)
-    found = [shelf.table(key, partial(rows, bad_ones, number)) for number, key in enumerate(keys(bad_ones))]
+    parts.write(valid, VALID, good_keys, good_rows, shelf=shelf)
+    found = [shelf.table(key, partial(bad_rows, number)) for number, key in enumerate(bad_keys)]
     reasons = pa.array([judged.reasons[row] for row in sorted(judged.reasons)], REJECTED.arrow.field("reasons").type)
     tables.save(pa.concat_tables(found).append_column("reasons", reasons), rejected, REJECTED)
 
@@ -179,3 +182,7 @@ def _rows(files: Files, wanted: Mask, columns: Sequence[str]) -> pd.DataFrame:
 def _cut(mask: Mask, files: Files) -> list[Mask]:
     """Return a mask of all rows as one of each part's."""
     return np.split(mask, np.cumsum([pq.read_metadata(file).num_rows for file in files])[:-1])
+
+
+def _keyed(files: Files, masks: Sequence[Mask]) -> list[str]:
+    return [key_of(digest, mask.tobytes()) for digest, mask in zip(files.values(), masks, strict=True)]

@@ -19,7 +19,7 @@ from rapidfuzz import fuzz
 from mondegreen.methods import by_people
 from mondegreen.neighbours import fits
 from mondegreen.shelf import Shelf
-from mondegreen.tables import among, place
+from mondegreen.tables import among
 from mondegreen.text import normalise
 from mondegreen.wordings import TEXTS, Strengths, alike, wordings
 
@@ -79,9 +79,11 @@ def rank(
 
 def _reasons(strengths: Strengths) -> pa.ListArray:
     """Return the names of the signs that weigh, row by row, strongest first."""
-    order = np.argsort(-strengths, axis=1, kind="stable")
-    weigh = np.take_along_axis(strengths, order, axis=1) >= 0.1
-    ends = np.concatenate([[0], weigh.sum(axis=1).cumsum()])
+    counts = (strengths >= 0.1).sum(axis=1)
+    some = strengths[counts > 0]
+    order = np.argsort(-some, axis=1, kind="stable")
+    weigh = np.take_along_axis(some, order, axis=1) >= 0.1
+    ends = np.concatenate([[0], counts.cumsum()])
     names = pa.array(SIGNS, pa.string()).take(pa.array(order[weigh]))
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), names)
 
@@ -138,10 +140,11 @@ def _opinions(
     Against it: they are more like the transcript. For it: they are the correction, and not the transcript.
     """
     against, in_favour = np.zeros(len(cases)), np.zeros(len(cases))
-    rows = [(case_id, normalise(text)) for case_id, found in heard.items() for text in found.values()]
-    index, there = place(pd.Series([case_id for case_id, _ in rows], dtype="str"), cases["case_id"])
-    opinion = np.array([text for _, text in rows], object)[there]
-    index = index[there]
+    asked = among(cases["case_id"], pd.Series(list(heard), dtype="str"))
+    rows = zip(np.flatnonzero(asked).tolist(), cases.loc[asked, "case_id"].tolist(), strict=True)
+    pairs = [(row, normalise(text)) for row, case_id in rows for text in heard[case_id].values()]
+    index = np.array([row for row, _ in pairs], np.int64)
+    opinion = np.array([text for _, text in pairs], object)
     said, original = (np.array(texts[name].take(pa.array(index)).to_pylist(), object) for name in ("said", "heard"))
     some = said != ""
     index, opinion, said, original = index[some], opinion[some], said[some], original[some]

@@ -61,7 +61,8 @@ def transcripts(found: pd.DataFrame, ranked: pd.DataFrame, hearings: pd.DataFram
     models = ranked[ranked["method"].str.startswith("model:") & ~ranked["undone"]]
     models = models[models["method"] != "model:consensus"]
     proposed: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for case_id, method, text in zip(models["case_id"], models["method"], models["corrected_transcript"], strict=True):
+    columns = (models[name].tolist() for name in ("case_id", "method", "corrected_transcript"))
+    for case_id, method, text in zip(*columns, strict=True):
         proposed[case_id][method.removeprefix("model:")] = text
     for row in [] if hearings is None else hearings.sort_values("event_id").to_dict("records"):
         if row["transcript"].strip():
