@@ -154,10 +154,12 @@ def _keys(rows: pd.DataFrame) -> dict[str, pa.Array]:
     span = rows[["recording_id"]].join(rows[["start", "end"]] + 0.0)  # no hash of its own for -0.0
     take = rows[["recording_id"]].where(sounds.isna() & rows["start"].isna())
     keys = {"file": rows[["audio_sha256"]], "sound": sounds.to_frame(), "span": span, "take": take}
-    return {
-        name: pa.array(pd.util.hash_pandas_object(key, index=False).to_numpy(), mask=key.isna().any(axis=1).to_numpy())
-        for name, key in keys.items()
-    }
+    found = {}
+    for name, key in keys.items():
+        known, hashes = key.notna().all(axis=1).to_numpy(), np.zeros(len(key), np.uint64)
+        hashes[known] = pd.util.hash_pandas_object(key[known], index=False)
+        found[name] = pa.array(hashes, mask=~known)
+    return found
 
 
 def _shared(alone: pa.Table) -> Mask:
