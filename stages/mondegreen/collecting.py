@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from mondegreen import cases, excerpts, log, measured, tables
 from mondegreen.excerpts import Excerpt
-from mondegreen.executor import code, spread
+from mondegreen.executor import spread
 from mondegreen.precision import judge, precision
 from mondegreen.schemas import CASES, CORRECTIONS, MEASURES
 from mondegreen.shelf import Shelf, encode, key_of
@@ -41,8 +41,7 @@ def collected(
     `files` are the batches' events. Of a excerpt that changed only the cases that did are measured again.
     """
     digests = {file.parent.name: shelf.digest(file) for file in files}
-    ours = code()
-    keys = [key_of(excerpt.key(digests), normaliser, ours, packages=_PACKAGES) for excerpt in excerpted]
+    keys = [key_of(excerpt.key(digests), normaliser, packages=_PACKAGES) for excerpt in excerpted]
     figures = [measured.key(normaliser, excerpt.name) for excerpt in excerpted]
     shelf.hold(figures)
     found = [{name: shelf.content(f"{key}-{name}") for name in COLLECTED} for key in keys]

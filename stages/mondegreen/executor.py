@@ -22,11 +22,9 @@ from typing import Any, TypeVar
 
 from mondegreen.errors import ParamsError
 from mondegreen.params import top_level
-from mondegreen.shelf import key_of
+from mondegreen.shelf import code
 
 ENGINES = ("local", "dask")
-
-PACKAGE = Path(__file__).parent
 
 _MOST_THREADS = 8
 """Each holds some audio in memory."""
@@ -133,11 +131,6 @@ def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-
-
-def code() -> str:
-    """Return the SHA-256 of this package's modules: equal where the same work has the same result."""
-    return key_of(*(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))))
 
 
 def _check_workers(client: Any) -> None:

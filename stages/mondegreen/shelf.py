@@ -1,7 +1,8 @@
 """The shelf: tables that can be made again, kept from one build to the next so that cost grows with the change.
 
 It lies outside DVC's outputs, in `.dvc/tmp`, which Git ignores; deleting it costs time and nothing else. A table is
-found by a key that names everything it was made of, code included, and counts only with the very bytes that were kept.
+found by a key that names everything it was made of, but for this package's code, which the shelf names itself: after
+any change of it nothing counts that was kept before. Nor does what has not the very bytes that were kept.
 """
 
 import hashlib
@@ -42,7 +43,7 @@ class Shelf:
         its dates to the nanosecond, that of its last change among them, which no program can set.
         """
         key = key_of(_identity(file))
-        self._used.add(key)
+        self.hold([key])
         if self._dated and (known := self.content(key)):
             return known
         found: bytes = self.hashed(file).digest()
@@ -87,7 +88,7 @@ class Shelf:
 
     def hold(self, keys: Iterable[str]) -> None:
         """Let `sweep` leave what lies under `keys`, though nobody asks for it now."""
-        self._used.update(keys)
+        self._used.update(map(_name, keys))
 
     def sweep(self) -> None:
         """Remove each table that no `get`, `put` or `table` of this object named: the folder does not grow without end.
@@ -100,9 +101,9 @@ class Shelf:
 
     def content(self, key: str) -> bytes | None:
         """Return the very bytes that were kept under `key`, or None."""
-        self._used.add(key)
+        self.hold([key])
         try:
-            with (self.folder / key).open("rb") as file:
+            with (self.folder / _name(key)).open("rb") as file:
                 checksum, content = file.read(_CHECKSUM), file.read()
         except OSError:
             return None
@@ -110,14 +111,14 @@ class Shelf:
 
     def keep(self, key: str, content: bytes | pa.Buffer) -> None:
         """Keep bytes under `key`, as `put` keeps a table."""
-        self._used.add(key)
+        self.hold([key])
         hidden = self.folder / f".{uuid.uuid4().hex}.new"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with hidden.open("wb") as file:
                 file.write(hashlib.sha256(content).digest())
                 file.write(content)
-            os.replace(hidden, self.folder / key)  # noqa: PTH105
+            os.replace(hidden, self.folder / _name(key))  # noqa: PTH105
         except OSError:
             with suppress(OSError):
                 hidden.unlink(missing_ok=True)
@@ -125,6 +126,17 @@ class Shelf:
 
 NOWHERE = Shelf(Path(os.devnull))
 """Keeps nothing."""
+
+
+@cache
+def code() -> str:
+    """Return the SHA-256 of this package's modules: equal where the same work has the same result."""
+    return key_of(*(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))))
+
+
+def _name(key: str) -> str:
+    """Return the name of the file under `key`, which names this package's code, too."""
+    return key_of(key, code())
 
 
 def encode(table: pa.Table) -> pa.Buffer:
