@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from mondegreen import params, tables
 from mondegreen.auditing import audit
 from mondegreen.errors import AuditError
@@ -32,6 +34,8 @@ def main() -> None:
         )
     shelf.sweep()
     tables.write_json(report.metrics, "data/metrics/dataset.json")
+    if report.passed:
+        Shelf(FOLDER / "passed").put("shards", pa.table({"sha256": report.sha256}))
     if report.problems:
         problems = "\n".join(f"  {problem}" for problem in report.problems)
         raise AuditError(

@@ -37,7 +37,7 @@ def main() -> None:
     parts = portions.with_copies(tables.files("data/splits.parquet"), tables.load("data/augmented/rows.parquet"))
     packs = [*batches.packs(Path("data/raw")), *sorted(Path("data/augmented").glob("audio-*.parquet"))]
     normaliser = params.load(params.Collect).normaliser
-    shelf = Shelf(FOLDER / "export")
+    shelf, passed = Shelf(FOLDER / "export"), Shelf(FOLDER / "passed").get("shards")
     with progress(sum(map(len, parts)), " rows", "export") as advance:
         export(
             parts,
@@ -46,6 +46,7 @@ def main() -> None:
             require_audio=settings.require_audio,
             max_shard_mb=settings.max_shard_mb,
             shelf=shelf,
+            passed=set(passed["sha256"].to_pylist()) if passed else (),
             describe=lambda contents, figures: card(
                 figures,
                 contents,

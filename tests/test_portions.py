@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mondegreen import dataset, reading, tables
@@ -27,7 +28,8 @@ class Build:
     """A dataset that is exported and audited in parts of `SIZE` rows, from a shelf of its own or from nothing."""
 
     def __init__(self, folder: Path, packs: list[Path]) -> None:
-        self.folder, self.packs, self.read = folder, packs, []
+        self.folder, self.packs = folder, packs
+        self.passed: list[str] = []
         folder.mkdir()
 
     def parts(self, rows: pd.DataFrame) -> list[Portion]:
@@ -50,11 +52,13 @@ class Build:
             return f"---\n{json.dumps(front)}\n---\n{contents} {figures}"
 
         shelves = [Shelf(self.folder / name) if kept else NOWHERE for name in ("export", "audit")]
-        dataset.export(parts, self.packs, out, **audio, max_shard_mb=0.05, describe=describe, shelf=shelves[0])
+        options = audio | {"max_shard_mb": 0.05, "describe": describe, "passed": self.passed}
+        dataset.export(parts, self.packs, out, **options, shelf=shelves[0])
         report = audit(out, parts, **OPTIONS | audio, shelf=shelves[1])
         for shelf in shelves:
             shelf.sweep()
         assert report.problems == []
+        self.passed = report.sha256
         return digests(out), report.metrics
 
     def shards(self) -> dict[str, int]:
@@ -216,3 +220,19 @@ def test_the_last_dataset_is_whole_until_the_new_one_takes_its_place(rows, build
         )
     assert digests(build.folder / "out") == before
     assert build(parts)[0] == before
+
+
+def test_a_shard_that_no_audit_has_passed_is_not_taken_over(tmp_path):
+    rows = splits_table([case(n, SPLIT_OF[n], CLIPS[n]) for n in range(12)], tmp_path)
+    build = Build(tmp_path / "build", write_packs(tmp_path, CLIPS))
+    parts, good = build.parts(rows), build.packs[0].read_bytes()
+    spoilt = pq.read_table(build.packs[0])
+    clips = [spoilt["bytes"][0].as_py()[:-200] + bytes(200), *spoilt["bytes"].to_pylist()[1:]]
+    place = spoilt.column_names.index("bytes")
+    field = spoilt.schema.field("bytes")
+    pq.write_table(spoilt.set_column(place, field, pa.array(clips, field.type)), build.packs[0], use_dictionary=False)
+    with pytest.raises(AssertionError, match="changed_audio"):
+        build(parts)
+    build.packs[0].write_bytes(good)
+    fresh = Build(tmp_path / "fresh", build.packs)
+    assert build(parts) == fresh(fresh.parts(rows), kept=False)

@@ -72,10 +72,11 @@ _COMPARED_BY, _COMPARED_WITH = (faults, methods, portions, schemas, tables), ("p
 
 @dataclass(frozen=True)
 class AuditReport:
-    """The result: `metrics` for metrics/dataset.json, and one line per kind of problem found."""
+    """The result: `metrics` for metrics/dataset.json, one line per kind of problem found, and the shards' SHA-256."""
 
     metrics: dict[str, Any]
     problems: list[str]
+    sha256: list[str]
 
     @property
     def passed(self) -> bool:
@@ -141,7 +142,8 @@ def audit(
     _compare(found, at, expected, Limits(require_audio, min_duration, max_duration), shelf, findings)
     spans.check(rows, require_audio=require_audio, add=findings.add)
     names = split_order([*splits["split"].unique().to_pylist(), *rows.splits])
-    return AuditReport(_metrics(spans.metrics(rows, names), size, findings), findings.lines())
+    metrics = _metrics(spans.metrics(rows, names), size, findings)
+    return AuditReport(metrics, findings.lines(), [one.sha256 for one in found])
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class _Reading:
     """A shard and what it says, in few columns; the `whole` of it, where it was read now; the key of that."""
 
     shard: Shard
+    sha256: str
     key: str
     narrow: pa.Table
     whole: pa.Table | None
@@ -162,13 +165,15 @@ def _read(
     advance: Callable[[int], object],
 ) -> list[_Reading]:
     """Return what each shard says, from the shelf or from its bytes; a split is read whole or not at all."""
+    hashes: list[str] = []
     keys: list[str] = []
     known: list[pa.Table | None] = []
 
     def fresh() -> Iterator[Shard]:
         """Yield what is not known; the next ones are hashed while one is read."""
         looked = spread(partial(_known, settings, shelf), there, engine="local", threads=True)
-        for shard, (key, narrow) in zip(there, looked, strict=True):
+        for shard, (sha256, key, narrow) in zip(there, looked, strict=True):
+            hashes.append(sha256)
             keys.append(key)
             known.append(narrow)
             if narrow is None:
@@ -186,17 +191,19 @@ def _read(
     for number, (shard, narrow) in enumerate(zip(there, known, strict=True)):
         if shard.split not in broken:
             whole = made.get(number)
-            found.append(_Reading(shard, keys[number], spans.narrow(whole) if narrow is None else narrow, whole))
+            narrow = spans.narrow(whole) if narrow is None else narrow
+            found.append(_Reading(shard, hashes[number], keys[number], narrow, whole))
     return found
 
 
-def _known(settings: str, shelf: Shelf, shard: Shard) -> tuple[str, pa.Table | None]:
-    """Return the key of a shard, '' of one that cannot have one, and what is known of it."""
+def _known(settings: str, shelf: Shelf, shard: Shard) -> tuple[str, str, pa.Table | None]:
+    """Return the SHA-256 of a shard and its key, '' of one that cannot have them, and what is known of it."""
     if shard.file is None:
-        return "", None
-    key = key_of(shards.digest(shard.file), settings, code=_READ_BY, packages=_READ_WITH)
+        return "", "", None
+    sha256 = shards.digest(shard.file)
+    key = key_of(sha256, settings, code=_READ_BY, packages=_READ_WITH)
     shelf.hold([f"{key}-whole"])
-    return key, shelf.get(f"{key}-narrow")
+    return sha256, key, shelf.get(f"{key}-narrow")
 
 
 def _keep(shelf: Shelf, kept: tuple[str, pa.Table]) -> None:

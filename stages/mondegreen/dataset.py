@@ -9,7 +9,7 @@ are: those are not written again, but taken over from the last dataset.
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
@@ -70,6 +70,7 @@ def export(
     max_shard_mb: float,
     describe: Callable[[Contents, totals.Figures], str],
     shelf: Shelf,
+    passed: Collection[str] = (),
     advance: Callable[[int], object] = lambda rows: None,
 ) -> Contents:
     """Write the rows of all `parts` to `out_dir` and return what was written per split.
@@ -77,12 +78,13 @@ def export(
     The packs are read once, one row group at a time, so memory does not grow with the audio. A shard holds at most
     `max_shard_mb` million bytes of audio and text (Parquet's footer comes on top; a longer clip gets its own shard).
     `describe` returns the text of README.md, `advance` is told how many more rows are written. The folder
-    is made beside `out_dir` and takes its place only when whole; a shard that lies there already, by its key and the
-    SHA-256 that the `shelf` knows it by, is taken over.
+    is made beside `out_dir` and takes its place only when whole. A shard that lies there already, by its key and the
+    SHA-256 that the `shelf` knows it by, is taken over if that is among those that an audit has `passed`: what was
+    made of a damaged pack is not.
     Rows with audio keep the packs' order within their part, text pairs are sorted by `case_id`. Raises `DataError`: no
     rows, no audio, no room for it.
     """
-    former = _Former(out_dir / "data")
+    former = _Former(out_dir / "data", passed)
     places = (
         locations.locate([part.load(locations.COLUMNS) for part in parts], packs)
         if require_audio
@@ -107,9 +109,10 @@ def export(
 
 
 class _Former:
-    """The shards of the last dataset, by the SHA-256 of their bytes."""
+    """The shards of the last dataset, by the SHA-256 of their bytes, as far as an audit has `passed` them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, passed: Collection[str]) -> None:
+        self._passed = passed
         self._paths: dict[int, list[Path]] = {}
         for path in sorted(folder.glob("*.parquet")):
             self._paths.setdefault(path.stat().st_size, []).append(path)
@@ -117,8 +120,8 @@ class _Former:
 
     def link(self, sha256: str, size: int, target: Path) -> bool:
         """Let `target` be the file with these bytes, if there is one: the same on disk where it can be, or a copy."""
-        same = (path for path in self._paths.get(size, ()) if self._sha256(path) == sha256)
-        if (found := next(same, None)) is None:
+        there = self._paths.get(size, ()) if sha256 in self._passed else ()
+        if (found := next((path for path in there if self._sha256(path) == sha256), None)) is None:
             return False
         try:
             os.link(found.resolve(), target)  # DVC may have made it a link into its cache
