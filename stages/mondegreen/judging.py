@@ -141,10 +141,8 @@ def _alone(part: Part) -> pa.Table:
     good = candidate.to_numpy() & ~rows.index.isin(list(reasons))
     VALID.check(rows[good])
     worded = wordings.wordings(columns.filter(pa.array(good))).take(pa.array(np.cumsum(good) - 1, mask=~good))
-    lists = pa.array(
-        [reasons.get(row, []) if own else None for row, own in enumerate(candidate)], pa.list_(pa.string())
-    )
-    kept = [columns.select(NARROW), worded, pa.table(_keys(rows) | {"reasons": lists})]
+    why = [reasons.get(row, []) if asked else None for row, asked in enumerate(candidate)]
+    kept = [columns.select(NARROW), worded, pa.table(_keys(rows) | {"reasons": pa.array(why, pa.list_(pa.string()))})]
     return pa.table({name: table[name] for table in kept for name in table.column_names})
 
 
