@@ -23,7 +23,7 @@ def main() -> None:
     types = ["error_types", "detected_error_types"] if strengthen else []
     train = tables.read("data/splits.parquet", SPLITS, failures, ["case_id", *types])
     counts = augmentation.wanted(train, factor, strengthen)
-    parents = pa.array(train.loc[counts > 0, "case_id"], pa.string())
+    parents = pa.array(train.loc[counts > 0, "case_id"].tolist(), pa.string())
     found, noises, engine = [], {}, executor.engine()
     if counts.any():
         augmentation.check(settings.methods)

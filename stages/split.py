@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from mondegreen import ledger, params, replay, splitting, tables, traits
 from mondegreen.assigned import write
+from mondegreen.components import LINKING
 from mondegreen.pairs import REASON, repeated_pairs
 from mondegreen.schemas import CASES, FAILURE, LEFT_OUT, RETENTION, UTTERANCES
 from mondegreen.shelf import FOLDER, Shelf
@@ -19,15 +20,18 @@ def main() -> None:
     valid = traits.read("data/valid.parquet", min_shared_words=settings.min_shared_words, shelf=shelf)
     ledgered = ledger.read("data/ledger.csv")
     frozen = ledgered[ledgered["split"] != RETENTION]
-    asked = None if settings.include_uncorrected else pc.field("case_id").isin(pa.array(frozen["case_id"], pa.string()))
-    cases = tables.read("data/cases.parquet", CASES, only=asked)
+    gone = frozen["case_id"][~tables.among(frozen["case_id"], valid["case_id"])]
+    asked = pc.field("case_id").isin(pa.array(gone.tolist(), pa.string()))
+    whole = settings.include_uncorrected
+    cases = tables.read("data/cases.parquet", CASES, *(() if whole else (asked, ("case_id", *LINKING))))
     spoken = tables.read("data/valid_utterances.parquet", UTTERANCES)
     require_audio = params.load(params.Export).require_audio
     repeated = repeated_pairs(valid, frozen) if not require_audio else pd.Series(False, index=valid.index)
     retained = replay.linked(valid, spoken, ledgered, min_shared_words=settings.min_shared_words) & ~repeated
     out = repeated | retained
     known = pd.concat([cases, spoken[cases.columns]], ignore_index=True) if len(spoken) else cases
-    known = known[tables.among(known["case_id"], frozen["case_id"])]
+    held = [known[tables.among(known["case_id"], gone)], valid[tables.among(valid["case_id"], frozen["case_id"])]]
+    known = pd.concat(held, ignore_index=True)
     anchors = known[~tables.among(known["case_id"], valid.loc[~out, "case_id"])].reset_index(drop=True)
     found = splitting.split(valid[~out], frozen, settings, anchors=anchors)
     replayed = replay.choose(
@@ -39,7 +43,7 @@ def main() -> None:
         min_shared_words=settings.min_shared_words,
     )
     others, uncorrected = [replayed.rows], 0
-    if settings.include_uncorrected:
+    if whole:
         rows = pd.concat([found.rows, *others], ignore_index=True)
         extra = unlabelled(cases, rows, min_shared_words=settings.min_shared_words, require_audio=require_audio)
         uncorrected = len(extra)

@@ -12,6 +12,8 @@ from mondegreen.tables import codes_of, each_of
 from mondegreen.text import normalise
 
 KEYS = ("speaker_id", "recording_id", "audio_sha256", "pcm_sha256", "long_text")
+LINKING = (*KEYS[:-1], "corrected_transcript")
+"""The columns of a case from which `link_keys` are made."""
 _SHARED = ("speakers", "recordings", "audio", "audio_samples", "long_texts")
 _SPLITS = ("train", "validation", "test")
 DOMINANT_SHARE = 0.5  # a component with more than this share of the cases makes honest splits hard

@@ -13,7 +13,7 @@ from mondegreen.balancing import SPLITS
 from mondegreen.components import Keys, roots
 from mondegreen.ledger import RESERVE
 from mondegreen.schemas import RETENTION
-from mondegreen.tables import codes_of, named, place
+from mondegreen.tables import among, codes_of, named, place
 
 EVALUATION = ("validation", "test")
 LINKS_EVALUATION, LINKS_TRAIN = "links_validation_and_test", "links_train_and_evaluation"
@@ -100,7 +100,7 @@ def counts(case_ids: pd.Series, split: pd.Series, ledger: pd.DataFrame) -> dict[
     `case_ids` are all valid cases, `split` is null where one is left out. `train` counts rows of the ledger.
     """
     frozen = ledger[ledger["split"].isin(EVALUATION)]["case_id"]
-    valid = case_ids.isin(frozen)
+    valid = among(case_ids, frozen)
     kept = {name: int((valid & (split == name)).sum()) for name in EVALUATION}
     return {
         **kept,

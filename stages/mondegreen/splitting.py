@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from mondegreen.balancing import SPLITS, primary_error_types, select, selection_scores
-from mondegreen.components import KEYS, Keys, explain, link_keys, links, roots, shared_counts
+from mondegreen.components import LINKING, Keys, explain, link_keys, links, roots, shared_counts
 from mondegreen.errors import DataError, ParamsError
 from mondegreen.freezing import EVALUATION, LINKS_EVALUATION, LINKS_TRAIN, counts, force, sides
 from mondegreen.methods import MACHINE_CORRECTED, MAY_NOT_TRAIN, by_people, may_train, refused
@@ -31,8 +31,6 @@ REASONS = (
     MAY_NOT_TRAIN,
     "over_max_samples",
 )
-
-_LINKING = {"case_id", *KEYS, "corrected_transcript"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def split(cases: pd.DataFrame, ledger: pd.DataFrame, params: Params, *, anchors:
         )
     if not eligible.all():  # what trained in a release holds its component, whatever the threshold is now
         anchors = pd.concat([cases[~eligible], *([] if anchors is None else [anchors])], ignore_index=True)
-    linking = [name for name in cases if name in {*_LINKING, "primary_error_type"}]
+    linking = [name for name in cases if name in {"case_id", *LINKING, "long_text", "primary_error_type"}]
     assignment = assign(
         cases[linking] if eligible.all() else cases.loc[eligible, linking].reset_index(drop=True),
         ledger,
@@ -235,7 +233,7 @@ def _with_anchors(cases: pd.DataFrame, anchors: pd.DataFrame | None, ledger: pd.
     if anchors is None:
         return cases
     wanted = among(anchors["case_id"], ledger["case_id"]) & ~among(anchors["case_id"], cases["case_id"])
-    added = anchors.loc[wanted, [name for name in anchors if name in _LINKING]]
+    added = anchors.loc[wanted, [name for name in anchors if name in {"case_id", *LINKING, "long_text"}]]
     return pd.concat([cases, added], ignore_index=True) if len(added) else cases
 
 

@@ -1,6 +1,5 @@
 """Traits: the few columns of a case that decide where it goes, made part by part; all others only pass through."""
 
-import sys
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mondegreen import balancing, components, parts, schemas, tables, text
+from mondegreen import parts, tables
 from mondegreen.balancing import primary_error_types, selection_scores
 from mondegreen.components import KEYS, long_text
 from mondegreen.schemas import VALID
@@ -32,8 +31,7 @@ def read(path: str | Path, *, min_shared_words: int, shelf: Shelf) -> pd.DataFra
     Those of a part that is known are not made again.
     """
     files = tables.files(path)
-    code = (sys.modules[__name__], balancing, components, schemas, tables, text)
-    keys = [key_of(shelf.digest(file), f"traits {min_shared_words}", code=code, packages=("pandas",)) for file in files]
+    keys = [key_of(shelf.digest(file), f"traits {min_shared_words}", packages=("pandas",)) for file in files]
     made = parts.each(partial(_of_part, min_shared_words), files.__getitem__, keys, shelf=shelf)
     return tables.frame(pa.concat_tables(made)).assign(at=np.arange(sum(map(len, made))))
 
