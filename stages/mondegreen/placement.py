@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_array
-from sklearn.model_selection import StratifiedKFold
 
 from mondegreen.balancing import draws
 
@@ -116,6 +115,8 @@ def _lowest(ids: Ints, strata: Ints, sizes: Floats, wanted: float, least: int, m
     Unshuffled folds of scikit-learn are blocks of the order given: the first one, as large as what is wanted, holds the
     first of each stratum. What it has too much or too little is evened out at its end.
     """
+    from sklearn.model_selection import StratifiedKFold  # a second, for which a large repository has no use
+
     folds = min(len(ids), max(2, round(sizes[ids].sum() / wanted))) if wanted > 0 else 0
     if folds >= 2:
         labels = _merge_rare(strata[ids], folds)
