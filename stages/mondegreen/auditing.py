@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mondegreen import audio, faults, methods, portions, reading, schemas, shards, spans, tables, text
+from mondegreen import faults, reading, shards, spans
 from mondegreen.dataset import shard_name, split_order
 from mondegreen.errors import DataError
 from mondegreen.executor import spread
@@ -66,8 +66,8 @@ PROBLEMS = {
 
 _SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-(?P<count>\d{5})\.parquet")
 _MOST_ROWS = 1000
-_READ_BY, _READ_WITH = (audio, reading, shards, spans, text), ("datasets", "pyarrow", "soundfile", "rapidfuzz")
-_COMPARED_BY, _COMPARED_WITH = (faults, methods, portions, schemas, tables), ("pyarrow", "numpy", "pandera")
+_READ_WITH = ("datasets", "pyarrow", "soundfile", "rapidfuzz")
+_COMPARED_WITH = ("pyarrow", "numpy", "pandera")
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _known(settings: str, shelf: Shelf, shard: Shard) -> tuple[str, str, pa.Tabl
     if shard.file is None:
         return "", "", None
     sha256 = shards.digest(shard.file)
-    key = key_of(sha256, settings, code=_READ_BY, packages=_READ_WITH)
+    key = key_of(sha256, settings, packages=_READ_WITH)
     shelf.hold([f"{key}-whole"])
     return sha256, key, shelf.get(f"{key}-narrow")
 
@@ -306,7 +306,7 @@ def _compared_keys(
     for one, own in zip(found, np.split(at, starts) if found else (), strict=True):
         held_by = tuple(np.unique(np.searchsorted(ends, own[own >= 0], side="right")).tolist())
         named = (one.key, one.shard.split, str(limits), *(contents[place] for place in held_by))
-        keys.append((held_by, key_of(*named, code=_COMPARED_BY, packages=_COMPARED_WITH) if one.key else ""))
+        keys.append((held_by, key_of(*named, packages=_COMPARED_WITH) if one.key else ""))
     return keys
 
 

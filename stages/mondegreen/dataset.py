@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mondegreen import locations, portions, room, schemas, shards, tables, totals
+from mondegreen import locations, room, shards, totals
 from mondegreen.batches import open_pack
 from mondegreen.errors import DataError
 from mondegreen.executor import spread
@@ -182,8 +182,7 @@ def _part(
     number, part, places = piece
     audio = b"" if places is None else places["row"].to_numpy().tobytes()
     settings = str((places is not None, max_shard_mb, shards.ROW_GROUP_BYTES))
-    code, packages = (shards, totals, portions, tables, schemas), ("pyarrow", "numpy", "datasets")
-    key = key_of(part.key(), audio, settings, code=code, packages=packages)
+    key = key_of(part.key(), audio, settings, packages=("pyarrow", "numpy", "datasets"))
     listed, tally = shelf.get(f"{key}-shards"), shelf.get(f"{key}-tally")
     cut: list[Shard] = []
     if listed is None or tally is None:

@@ -4,7 +4,6 @@ What a case says by itself (the rules of a row, its wordings, the keys that it m
 lies on the shelf. Then the cases that share a sound, a span or a take are read, and judged together.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mondegreen import cases, numerals, params, parts, quality, rules, schemas, tables, text, wordings
+from mondegreen import params, parts, quality, rules, tables, wordings
 from mondegreen.errors import DataError
 from mondegreen.quality import Reasons, Sorted
 from mondegreen.schemas import CASES, REJECTED, VALID
@@ -40,7 +39,6 @@ KEYS = ("file", "sound", "span", "take")
 """What cases may share: audio as bytes, audio as it sounds, a span of a recording, a take of neither."""
 
 _NO_CANDIDATE = -1
-_CODE = (cases, numerals, quality, rules, schemas, tables, text, wordings)
 _PACKAGES = ("num2words", "pandas", "pandera", "pyarrow", "rapidfuzz")
 
 
@@ -83,7 +81,7 @@ def judge(
 
     Raises `DataError` when they break a rule of their form, or when none can be trained on.
     """
-    by = key_of(repr(settings), str(require_audio), code=(sys.modules[__name__], *_CODE), packages=_PACKAGES)
+    by = key_of(repr(settings), str(require_audio), packages=_PACKAGES)
     keys = [key_of(by, digest) for digest in files.values()]
     paths = list(files)
 

@@ -1,6 +1,5 @@
 """The log as tables: the events of the batches, one table per kind, as they were recorded."""
 
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mondegreen import events, schemas
+from mondegreen import events
 from mondegreen.errors import DataError, RecordError
 from mondegreen.events import FIELDS
 from mondegreen.executor import spread
@@ -49,7 +48,6 @@ _TYPES |= {"audio": _AUDIO, "training_data_size": pa.int64()}
 _PART = 64 << 20
 """Bytes of a batch's events that a worker parses at once: about a second's work."""
 
-_CODE = (sys.modules[__name__], events, schemas)
 _COLUMNS = {kind: ("event_id", "recorded_at", *FIELDS[kind]) for kind in KINDS}
 
 
@@ -108,7 +106,7 @@ def kept(file: Path, kind: str, shelf: Shelf) -> pa.Table | None:
 
 
 def _key(file: Path, shelf: Shelf) -> str:
-    return key_of(file.parent.name, shelf.digest(file), code=_CODE, packages=("pyarrow", "orjson"))
+    return key_of(file.parent.name, shelf.digest(file), packages=("pyarrow", "orjson"))
 
 
 def _of_file(file: Path) -> dict[str, pa.Table]:

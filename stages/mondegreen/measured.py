@@ -4,7 +4,6 @@ What was measured before is a table that the caller keeps. A row of it counts on
 were: a case that was recorded or corrected again is measured again.
 """
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mondegreen import alignment, measuring, numerals, taxonomy, text
 from mondegreen.measuring import measure
 from mondegreen.schemas import CASES, MEASURES
 from mondegreen.shelf import key_of
@@ -24,7 +22,6 @@ FIGURES = ("detected_error_types", *MEASURES)
 _INPUTS = pa.schema([CASES.arrow.field(name).with_nullable(True) for name in ("case_id", *INPUTS)])
 _FIGURES = pa.schema([CASES.arrow.field(name).with_nullable(True) for name in FIGURES])
 _FORM = pa.schema([*_INPUTS, *_FIGURES])
-_CODE = (sys.modules[__name__], measuring, alignment, numerals, taxonomy, text)
 _PACKAGES = ("rapidfuzz", "num2words", "pyarrow")
 
 
@@ -49,7 +46,7 @@ def measured(cases: pd.DataFrame, normaliser: str, known: pa.Table | None = None
 
 def key(normaliser: str, *of: str) -> str:
     """Return the key of what `measured` returned to be kept, `of` anything that was measured together."""
-    return key_of(normaliser, *of, code=_CODE, packages=_PACKAGES)
+    return key_of(normaliser, *of, packages=_PACKAGES)
 
 
 def _found(wanted: pa.Table, known: pa.Table) -> npt.NDArray[np.int64]:

@@ -4,15 +4,12 @@ How a text fits follows from it and its neighbours' alone: what the last build f
 whose own texts or neighbours are others than then is compared again.
 """
 
-import sys
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mondegreen import wordings
 from mondegreen.shelf import Shelf, key_of
 from mondegreen.wordings import Strengths, alike, beyond_chance
 
@@ -34,7 +31,7 @@ def fits(cases: pd.DataFrame, texts: pa.Table, shelf: Shelf | None = None) -> St
     """
     near = _near(cases)
     marks = pa.array(_marks(texts["mark"].to_numpy(), near))
-    key = key_of("fits", code=(sys.modules[__name__], wordings), packages=("rapidfuzz",))
+    key = key_of("fits", packages=("rapidfuzz",))
     known = shelf.get(key) if shelf else None
     found = np.full(len(cases), np.nan)
     if known is not None:

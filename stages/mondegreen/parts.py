@@ -56,7 +56,7 @@ def write(
     `make` is called in the parts' order, once for each that is missing; what it returns has to obey the rules of
     `table` (see `tables.arrow`). The folder at `path` appears whole.
     """
-    own = [key_of(key, table.name, code=(tables,), packages=("pyarrow",)) for key in keys]
+    own = [key_of(key, table.name, packages=("pyarrow",)) for key in keys]
     found = [shelf.content(key) for key in own]
     missing = [number for number, content in enumerate(found) if content is None]
     encoded = spread(partial(tables.encode, table=table), map(make, missing), engine="local", threads=True)

@@ -14,7 +14,6 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -159,11 +158,10 @@ def _age(file: Path) -> float:
     return time.time() - max(found.st_mtime, found.st_ctime)
 
 
-def key_of(*parts: str | bytes, code: Iterable[ModuleType] = (), packages: Iterable[str] = ()) -> str:
-    """Return a key of texts, the source of modules, and the versions of packages."""
+def key_of(*parts: str | bytes, packages: Iterable[str] = ()) -> str:
+    """Return a key of texts and the versions of packages."""
     digest = hashlib.sha256()
-    sources = [Path(str(module.__file__)).read_bytes() for module in code]
-    for part in (*parts, *sources, *map(_release, packages)):
+    for part in (*parts, *map(_release, packages)):
         content = part.encode() if isinstance(part, str) else part
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()
