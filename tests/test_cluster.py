@@ -16,7 +16,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from clone import Clone
 from cloud import Emulator
 from conftest import ROOT, sound
-from mondegreen import Recorder, executor
+from mondegreen import Recorder, shelf
 from mondegreen.errors import ParamsError
 from mondegreen.executor import spread
 from mondegreen.shelf import FOLDER as SHELF
@@ -129,11 +129,15 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def test_a_worker_with_other_code_is_refused_before_it_does_anything(
     cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    other = shutil.copytree(executor.PACKAGE, tmp_path / "mondegreen")
+    other = shutil.copytree(shelf.PACKAGE, tmp_path / "mondegreen")
     (other / "text.py").write_text((other / "text.py").read_text() + "\n# a change\n")
-    monkeypatch.setattr(executor, "PACKAGE", other)
-    with pytest.raises(ParamsError, match="2 of 2 workers of the cluster, such as tcp://"):
-        list(spread(abs, [-1, 2], engine="dask"))
+    monkeypatch.setattr(shelf, "PACKAGE", other)
+    shelf.code.cache_clear()
+    try:
+        with pytest.raises(ParamsError, match="2 of 2 workers of the cluster, such as tcp://"):
+            list(spread(abs, [-1, 2], engine="dask"))
+    finally:
+        shelf.code.cache_clear()
 
 
 def test_a_scheduler_that_is_not_there_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch):

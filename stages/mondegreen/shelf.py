@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-FOLDER = Path(".dvc/tmp/mondegreen")
+FOLDER, PACKAGE = Path(".dvc/tmp/mondegreen"), Path(__file__).parent
 _CHECKSUM = 32
 """Bytes of SHA-256 before each table: a schema that changed by one bit would otherwise be believed."""
 
@@ -130,7 +130,7 @@ NOWHERE = Shelf(Path(os.devnull))
 @cache
 def code() -> str:
     """Return the SHA-256 of this package's modules: equal where the same work has the same result."""
-    return key_of(*(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))))
+    return key_of(*(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))))
 
 
 def _name(key: str) -> str:
