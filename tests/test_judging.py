@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from conftest import case_row, case_table
@@ -45,8 +46,9 @@ def write(rows: Sequence[Sequence[dict[str, Any]]], folder: Path) -> Path:
     """Write a table of cases of these parts."""
     path = folder / "cases.parquet"
     numbers = [number for number, part in enumerate(rows) for _ in part]
-    frame = case_table([row for part in rows for row in part])
-    parts.write_rows(frame, numbers, len(rows), path, CASES, shelf=Shelf(folder / "kept"))
+    columns = tables.arrow(case_table([row for part in rows for row in part]), CASES)
+    masks = [pa.array([one == number for one in numbers], pa.bool_()) for number in range(len(rows))]
+    parts.put(path, [tables.encode(columns.filter(mask), CASES) for mask in masks])
     return path
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from clone import Clone
 from conftest import sound
-from mondegreen import Recorder, cli, tracing
+from mondegreen import Recorder, cli, snapshot, tracing
 from mondegreen.errors import DataError
 from mondegreen.tracing import Trace
 
@@ -69,6 +69,9 @@ def test_why_a_case_is_connected(clone: Clone):
     assert set(links["speaker_id"]) >= set(same)
     assert [each["version"] for each in found.releases] == ["v1.0.0", "v1.1.0"]
     assert found.releases[-1]["split"] == found.split
+    for release in found.releases:  # the first has no ledger: a case of it may have moved since
+        held = snapshot.at(clone.path, release["version"]).table("data/splits.parquet", ["case_id", "split"])
+        assert list(held["split"][held["case_id"] == case["case_id"]]) == [release["split"]]
 
 
 def test_a_rejected_a_withdrawn_and_a_waiting_case(clone: Clone, monkeypatch, capsys):

@@ -29,7 +29,6 @@ COLLECTED = ("cases", "corrections", "counts")
 FIGURES = "figures"
 """What it measured, to be kept for the next time."""
 
-
 _PACKAGES = ("numpy", "pandas", "pyarrow", "orjson", "rapidfuzz", "num2words")
 
 
@@ -38,7 +37,7 @@ def collected(
 ) -> list[dict[str, bytes]]:
     """Return what `COLLECTED` names of each excerpt: from the shelf where nothing of it changed, else made anew.
 
-    `files` are the batches' events. Of a excerpt that changed only the cases that did are measured again.
+    `files` are the batches' events. Of an excerpt that changed only the cases that did are measured again.
     """
     digests = {file.parent.name: shelf.digest(file) for file in files}
     keys = [key_of(excerpt.key(digests), normaliser, packages=_PACKAGES) for excerpt in excerpted]

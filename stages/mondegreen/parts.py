@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -38,7 +37,7 @@ def each(
 ) -> list[pa.Table]:
     """Return `work(piece(i))` for each of the `keys`: from the shelf, or made on all cores and kept under its key.
 
-    `work` must be a function of a module, and its result one of the piece, which the key has to name, code included.
+    `work` must be a function of a module, and its result one of the piece, which the key has to name.
     """
     found = list(spread(shelf.get, keys, engine="local", threads=True))
     missing = [number for number, table in enumerate(found) if table is None]
@@ -81,15 +80,6 @@ def put(path: str | Path, contents: Iterable[bytes | pa.Buffer]) -> None:
         target.unlink(missing_ok=True)
     fresh.rename(target)
     shutil.rmtree(former, ignore_errors=True)
-
-
-def write_rows(
-    rows: pd.DataFrame, numbers: Sequence[int], count: int, path: str | Path, table: Table, *, shelf: Shelf
-) -> None:
-    """Write the rows of a table, each to the part of its number in 0..`count` - 1; the parts keep the rows' order."""
-    columns, part_of = tables.arrow(rows, table), np.asarray(numbers)
-    parts = [columns.take(pa.array(np.flatnonzero(part_of == number))) for number in range(count)]
-    write(path, table, [tables.digest(part) for part in parts], parts.__getitem__, shelf=shelf)
 
 
 def numbers(path: str | Path) -> npt.NDArray[np.int64]:
