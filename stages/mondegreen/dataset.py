@@ -283,6 +283,7 @@ def _with_audio(waiting: Sequence[_Waiting], packs: Sequence[Path]) -> Iterator[
                     audio = [sounds.take(pa.array(of_block["index"].to_numpy())), found["path"].chunk(0)]
                     audio = pa.StructArray.from_arrays(audio, names=["bytes", "path"])
                     yield file, block, found.set_column(0, "audio", audio)
+                del sounds, found, audio  # before the next group is read beside the one that is written
 
 
 def _one_ahead(blocks: Iterator[_Block]) -> Iterator[_Block]:
